@@ -1,0 +1,309 @@
+//! One DNS message as it was seen: what decode/ says and aggregate/ counts.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
+
+use crate::{Class, Name, Opcode, Qtype, Rcode, Timestamp};
+
+/// An address and a port. IPv4 addresses are held in their IPv4-mapped form (RFC 4291 §2.5.5.2), so that a server
+/// that listens on a dual-stack socket and one that does not are the same server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Endpoint {
+    /// The address; IPv4 as `::ffff:a.b.c.d`.
+    pub address: Ipv6Addr,
+    /// The port; 0 where it is unknown.
+    pub port: u16,
+}
+
+impl Endpoint {
+    /// An IPv4 endpoint.
+    #[inline]
+    pub const fn v4(octets: [u8; 4], port: u16) -> Self {
+        let [a, b, c, d] = octets;
+        Self { address: Ipv6Addr::from_octets([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d]), port }
+    }
+
+    /// An IPv6 endpoint.
+    #[inline]
+    pub const fn v6(octets: [u8; 16], port: u16) -> Self {
+        Self { address: Ipv6Addr::from_octets(octets), port }
+    }
+
+    /// Whether the address is an IPv4 address.
+    #[inline]
+    pub fn is_ipv4(&self) -> bool {
+        matches!(self.address.segments(), [0, 0, 0, 0, 0, 0xffff, _, _])
+    }
+
+    /// The address in its own family.
+    pub fn ip(&self) -> IpAddr {
+        self.address.to_canonical()
+    }
+}
+
+/// In which role the watched host sent or received a message. Roles are different traffic and are never added
+/// together. The dnstap roles are the dnstap message types' prefixes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Role {
+    /// Seen on the wire: the role is not known.
+    Wire,
+    /// `AUTH_*`: an authoritative server and its clients.
+    Auth,
+    /// `CLIENT_*`: a resolver (or proxy) and its clients.
+    Client,
+    /// `RESOLVER_*`: a resolver and authoritative servers.
+    Resolver,
+    /// `FORWARDER_*`: a resolver and its upstream resolvers.
+    Forwarder,
+    /// `STUB_*`: a stub resolver and its resolver.
+    Stub,
+    /// `TOOL_*`: a tool such as dig.
+    Tool,
+    /// `UPDATE_*`: dynamic updates (RFC 2136).
+    Update,
+}
+
+impl Role {
+    /// All roles, in the order of reports.
+    pub const ALL: [Role; 8] = [
+        Role::Wire,
+        Role::Auth,
+        Role::Client,
+        Role::Resolver,
+        Role::Forwarder,
+        Role::Stub,
+        Role::Tool,
+        Role::Update,
+    ];
+
+    /// The name used in reports and rows.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Role::Wire => "wire",
+            Role::Auth => "auth",
+            Role::Client => "client",
+            Role::Resolver => "resolver",
+            Role::Forwarder => "forwarder",
+            Role::Stub => "stub",
+            Role::Tool => "tool",
+            Role::Update => "update",
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// What carried a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Transport {
+    /// Plain UDP.
+    Udp,
+    /// Plain TCP.
+    Tcp,
+    /// DNS over TLS (RFC 7858).
+    Dot,
+    /// DNS over HTTPS (RFC 8484).
+    Doh,
+    /// DNS over QUIC (RFC 9250).
+    Doq,
+    /// DNSCrypt over UDP.
+    DnscryptUdp,
+    /// DNSCrypt over TCP.
+    DnscryptTcp,
+    /// The sender did not say, or said a value that is not known.
+    Unknown,
+}
+
+impl Transport {
+    /// All transports, in the order of reports.
+    pub const ALL: [Transport; 8] = [
+        Transport::Udp,
+        Transport::Tcp,
+        Transport::Dot,
+        Transport::Doh,
+        Transport::Doq,
+        Transport::DnscryptUdp,
+        Transport::DnscryptTcp,
+        Transport::Unknown,
+    ];
+
+    /// The name used in reports and rows.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Transport::Udp => "udp",
+            Transport::Tcp => "tcp",
+            Transport::Dot => "dot",
+            Transport::Doh => "doh",
+            Transport::Doq => "doq",
+            Transport::DnscryptUdp => "dnscrypt_udp",
+            Transport::DnscryptTcp => "dnscrypt_tcp",
+            Transport::Unknown => "unknown",
+        }
+    }
+}
+
+impl fmt::Display for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+bitflags::bitflags! {
+    /// What is true of a message, from its header, its EDNS record and its sections.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct Facts: u32 {
+        /// The AA bit.
+        const AUTHORITATIVE = 1 << 0;
+        /// The TC bit.
+        const TRUNCATED = 1 << 1;
+        /// The RD bit.
+        const RECURSION_DESIRED = 1 << 2;
+        /// The RA bit.
+        const RECURSION_AVAILABLE = 1 << 3;
+        /// The AD bit (RFC 4035 §3.2.3).
+        const AUTHENTIC_DATA = 1 << 4;
+        /// The CD bit (RFC 4035 §3.2.2).
+        const CHECKING_DISABLED = 1 << 5;
+        /// An OPT record is there (RFC 6891).
+        const EDNS = 1 << 6;
+        /// The DO bit (RFC 3225).
+        const DNSSEC_OK = 1 << 7;
+        /// An EDNS Client Subnet option (RFC 7871).
+        const CLIENT_SUBNET = 1 << 8;
+        /// A COOKIE option (RFC 7873).
+        const COOKIE = 1 << 9;
+        /// NOERROR, no answer of the type asked, and authoritative or with an SOA in authority (RFC 9499 §3).
+        const NODATA = 1 << 10;
+        /// NOERROR, AA clear, NS in authority and an empty answer section (RFC 9499 §7).
+        const REFERRAL = 1 << 11;
+        /// The question section is empty.
+        const NO_QUESTION = 1 << 12;
+        /// The question section has more than one entry; the first one is the key.
+        const MANY_QUESTIONS = 1 << 13;
+        /// Octets stand behind the last record.
+        const TRAILING_OCTETS = 1 << 14;
+        /// The snap length cut the message; what was left could be read.
+        const CUT = 1 << 15;
+        /// The frame said no time; `time` is that of the frame before it.
+        const TIME_UNKNOWN = 1 << 16;
+    }
+}
+
+/// Why a message whose 12-octet header was read could not be read to its end. One reason a message: the first met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Malformed {
+    /// A name runs past the end of the message.
+    NameOverrun,
+    /// A label has the reserved type 01 or 10 (RFC 1035 §4.1.4).
+    LabelType,
+    /// A compression pointer does not point strictly backwards.
+    Pointer,
+    /// A name is longer than 255 octets.
+    NameTooLong,
+    /// The question section is cut short.
+    QuestionShort,
+    /// A record's fixed part is cut short, or fewer records are there than the header says.
+    RecordShort,
+    /// A record's RDLENGTH runs past the end of the message.
+    RdataOverrun,
+    /// More than one OPT record, or one whose owner is not the root (RFC 6891 §6.1.1).
+    Opt,
+    /// An EDNS option runs past the OPT record.
+    OptionOverrun,
+    /// A dnstap message type that contradicts the QR bit of its message.
+    Direction,
+}
+
+impl Malformed {
+    /// All reasons, in the order of reports.
+    pub const ALL: [Malformed; 10] = [
+        Malformed::NameOverrun,
+        Malformed::LabelType,
+        Malformed::Pointer,
+        Malformed::NameTooLong,
+        Malformed::QuestionShort,
+        Malformed::RecordShort,
+        Malformed::RdataOverrun,
+        Malformed::Opt,
+        Malformed::OptionOverrun,
+        Malformed::Direction,
+    ];
+
+    /// The name used in reports and rows.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Malformed::NameOverrun => "name_overrun",
+            Malformed::LabelType => "label_type",
+            Malformed::Pointer => "pointer",
+            Malformed::NameTooLong => "name_too_long",
+            Malformed::QuestionShort => "question_short",
+            Malformed::RecordShort => "record_short",
+            Malformed::RdataOverrun => "rdata_overrun",
+            Malformed::Opt => "opt",
+            Malformed::OptionOverrun => "option_overrun",
+            Malformed::Direction => "direction",
+        }
+    }
+}
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// What the DNS message itself says.
+#[derive(Clone, Copy, Debug)]
+pub struct Message<'a> {
+    /// The message id.
+    pub id: u16,
+    /// The QR bit: false for a query, true for a response.
+    pub is_response: bool,
+    /// What is asked for.
+    pub opcode: Opcode,
+    /// The response code, extended by EDNS; meaningless in a query.
+    pub rcode: Rcode,
+    /// The first question's name, uncompressed and lower-cased; empty when there is none or it could not be read.
+    pub qname: Name<'a>,
+    /// The first question's type; 0 without a question.
+    pub qtype: Qtype,
+    /// The first question's class; 0 without a question.
+    pub qclass: Class,
+    /// Flags and findings.
+    pub facts: Facts,
+    /// The requestor's UDP payload size (RFC 6891 §6.2.3); 0 without EDNS.
+    pub udp_payload_size: u16,
+    /// In authoritative answers, how many rightmost labels of `qname` name its zone, as the owner of an SOA or NS
+    /// record says; `None` where the message does not tell.
+    pub zone_labels: Option<u8>,
+    /// Octets of the message on the wire.
+    pub size: u32,
+    /// Why it could not be read to its end.
+    pub malformed: Option<Malformed>,
+}
+
+/// One DNS message, where and when it was seen.
+#[derive(Clone, Copy, Debug)]
+pub struct Observation<'a> {
+    /// When the message was captured; of a TCP message, when its last octet was. dnstap: the message's own time.
+    pub time: Timestamp,
+    /// Latency in nanoseconds that the message says of itself: a dnstap response with both times.
+    pub own_latency: Option<i64>,
+    /// In which role it was seen.
+    pub role: Role,
+    /// What carried it.
+    pub transport: Transport,
+    /// Who asks.
+    pub client: Endpoint,
+    /// Who is asked.
+    pub server: Endpoint,
+    /// The message.
+    pub message: Message<'a>,
+}
