@@ -1,0 +1,142 @@
+//! The counts kept of a name, a server, a zone, an interval or a role.
+
+use lowtide_proto::Rcode;
+
+use crate::event::{Event, Outcome};
+use crate::latency::{self, Histogram, Pool};
+
+/// Counts of one thing, and its latency histogram, whose memory is a [`Pool`]'s.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Account {
+    /// Queries.
+    pub queries: u64,
+    /// Responses.
+    pub responses: u64,
+    /// NODATA responses.
+    pub nodata: u64,
+    /// NXDOMAIN responses.
+    pub nxdomain: u64,
+    /// SERVFAIL responses.
+    pub servfail: u64,
+    /// REFUSED responses.
+    pub refused: u64,
+    /// Transactions without a response.
+    pub unanswered: u64,
+    /// Latency of answered transactions.
+    pub latency: LatencyAccount,
+}
+
+/// Latency of answered transactions: exact sum and extremes in nanoseconds, and the histogram.
+#[derive(Clone, Copy, Debug)]
+pub struct LatencyAccount {
+    /// Samples.
+    pub count: u64,
+    /// Their sum.
+    pub sum: u64,
+    /// The smallest; `u64::MAX` without samples.
+    pub min: u64,
+    /// The largest.
+    pub max: u64,
+    /// How they spread.
+    pub histogram: Histogram,
+}
+
+impl Default for LatencyAccount {
+    fn default() -> Self {
+        Self { count: 0, sum: 0, min: u64::MAX, max: 0, histogram: Histogram::default() }
+    }
+}
+
+impl LatencyAccount {
+    /// Adds a sample, in nanoseconds.
+    #[inline]
+    pub fn add(&mut self, nanos: u64, pool: &mut Pool) {
+        self.count += 1;
+        self.sum = self.sum.saturating_add(nanos);
+        self.min = self.min.min(nanos);
+        self.max = self.max.max(nanos);
+        pool.add(&mut self.histogram, latency::bucket(nanos / 1000), 1);
+    }
+}
+
+impl Account {
+    /// Counts an event.
+    #[inline]
+    pub fn count(&mut self, event: &Event, pool: &mut Pool) {
+        self.queries += u64::from(event.outcome.has_query());
+        self.unanswered += u64::from(event.outcome == Outcome::Unanswered);
+        if event.outcome.has_response() {
+            self.responses += 1;
+            self.nodata += u64::from(event.nodata);
+            match event.rcode {
+                Rcode::NXDOMAIN => self.nxdomain += 1,
+                Rcode::SERVFAIL => self.servfail += 1,
+                Rcode::REFUSED => self.refused += 1,
+                _ => {}
+            }
+        }
+        if let Some(Ok(nanos)) = event.latency.map(u64::try_from) {
+            self.latency.add(nanos, pool);
+        }
+    }
+
+    /// Adds the counts of another account, whose histograms are in the pool `theirs`.
+    pub fn add(&mut self, pool: &mut Pool, other: &Self, theirs: &Pool) {
+        pool.merge(&mut self.latency.histogram, theirs, other.latency.histogram);
+        self.add_figures(other);
+    }
+
+    /// Adds everything of another account but its histogram.
+    const fn add_figures(&mut self, other: &Self) {
+        self.queries += other.queries;
+        self.responses += other.responses;
+        self.nodata += other.nodata;
+        self.nxdomain += other.nxdomain;
+        self.servfail += other.servfail;
+        self.refused += other.refused;
+        self.unanswered += other.unanswered;
+        self.latency.count += other.latency.count;
+        self.latency.sum = self.latency.sum.saturating_add(other.latency.sum);
+        self.latency.min =
+            if other.latency.min < self.latency.min { other.latency.min } else { self.latency.min };
+        self.latency.max =
+            if other.latency.max > self.latency.max { other.latency.max } else { self.latency.max };
+    }
+}
+
+/// Adds an account of the same pool and gives its histogram's memory back.
+pub(crate) fn add_account(into: &mut Account, mut from: Account, pool: &mut Pool) {
+    let buckets: Vec<_> = pool.buckets(from.latency.histogram).collect();
+    pool.release(&mut from.latency.histogram);
+    for (bucket, count) in buckets {
+        pool.add(&mut into.latency.histogram, bucket, count);
+    }
+    into.add_figures(&from);
+}
+
+/// Counts by response code.
+#[derive(Clone, Debug, Default)]
+pub struct RcodeCounts {
+    /// The codes that an RFC has assigned so far.
+    common: [u64; 24],
+    /// The rest of the 4,096.
+    rare: std::collections::BTreeMap<u16, u64>,
+}
+
+impl RcodeCounts {
+    /// Counts `count` responses with `rcode`.
+    #[inline]
+    pub fn add(&mut self, rcode: Rcode, count: u64) {
+        match self.common.get_mut(usize::from(rcode.0)) {
+            Some(counter) => *counter += count,
+            None => *self.rare.entry(rcode.0).or_default() += count,
+        }
+    }
+
+    /// The codes that were seen, in order, with their counts.
+    pub fn iter(&self) -> impl Iterator<Item = (Rcode, u64)> {
+        let common = (0..).zip(self.common.iter().copied());
+        let rare = self.rare.iter().map(|(&code, &count)| (code, count));
+        common.chain(rare).filter(|&(_, count)| count > 0).map(|(code, count)| (Rcode(code), count))
+    }
+}

@@ -1,0 +1,232 @@
+//! The accounts of what does not grow with the names: roles, servers, intervals. Kept by the thread that matches, in order
+//! of arrival; names are counted by shards ([`crate::names`]).
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::Ipv6Addr;
+
+use foldhash::fast::RandomState;
+use lowtide_proto::{Qtype, Role};
+
+use crate::account::{Account, RcodeCounts, add_account};
+use crate::event::{Event, Outcome};
+use crate::latency::Pool;
+use crate::report::Transactions;
+
+/// Servers with an account of their own; the rest share the one of `::`. Any packet can name a new server address.
+const MAX_SERVERS: usize = 16_384;
+
+/// Intervals with an account of their own; where there would be more, intervals are widened twofold. It is ten weeks of
+/// minutes; only a hostile capture, with times all over the centuries, has many empty ones between.
+const MAX_INTERVALS: usize = 100_000;
+
+/// The account of one role.
+#[derive(Clone)]
+pub struct RoleAccount {
+    /// Counts and latency.
+    pub account: Account,
+    /// Transactions.
+    pub transactions: Transactions,
+    /// Responses by code.
+    pub rcodes: RcodeCounts,
+    /// Queries by type.
+    pub qtypes: QtypeCounts,
+    /// Referrals.
+    pub referrals: u64,
+    /// Responses with the TC bit.
+    pub truncated: u64,
+    /// Counts and latency by interval.
+    pub intervals: Intervals,
+}
+
+/// The account of one server in one role.
+#[derive(Clone, Default)]
+pub struct ServerAccount {
+    /// Counts and latency.
+    pub account: Account,
+    /// Responses by code.
+    pub rcodes: RcodeCounts,
+}
+
+/// Counts by query type.
+#[derive(Clone)]
+pub struct QtypeCounts {
+    /// The types below 288: all that RFCs have assigned, but for two.
+    common: Box<[u64; 288]>,
+    rare: BTreeMap<u16, u64>,
+}
+
+impl Default for QtypeCounts {
+    fn default() -> Self {
+        Self { common: Box::new([0; 288]), rare: BTreeMap::new() }
+    }
+}
+
+impl QtypeCounts {
+    /// Counts `count` queries of a type.
+    #[inline]
+    pub fn add(&mut self, qtype: Qtype, count: u64) {
+        match self.common.get_mut(usize::from(qtype.0)) {
+            Some(counter) => *counter += count,
+            None => *self.rare.entry(qtype.0).or_default() += count,
+        }
+    }
+
+    /// The types that were seen, in order, with their counts.
+    pub fn iter(&self) -> impl Iterator<Item = (Qtype, u64)> {
+        let common = (0..).zip(self.common.iter().copied());
+        let rare = self.rare.iter().map(|(&qtype, &count)| (qtype, count));
+        common.chain(rare).filter(|&(_, count)| count > 0).map(|(qtype, count)| (Qtype(qtype), count))
+    }
+}
+
+/// Accounts by interval of traffic time.
+#[derive(Clone)]
+pub struct Intervals {
+    /// Nanoseconds of an interval.
+    width: u64,
+    accounts: BTreeMap<u64, Account>,
+    /// The interval last counted in and its counts since, because the next event is most likely in it too.
+    current: (u64, Account),
+}
+
+impl Intervals {
+    fn new(width: u64) -> Self {
+        Self { width: width.max(1), accounts: BTreeMap::new(), current: Default::default() }
+    }
+
+    #[inline]
+    fn count(&mut self, event: &Event, pool: &mut Pool) {
+        let number = event.time.0 / self.width;
+        if number != self.current.0 {
+            self.settle(pool);
+            self.current.0 = event.time.0 / self.width;
+        }
+        self.current.1.count(event, pool);
+    }
+
+    /// Moves the current interval's counts to the others.
+    #[cold]
+    fn settle(&mut self, pool: &mut Pool) {
+        let (number, account) = std::mem::take(&mut self.current);
+        if account.queries + account.responses > 0 {
+            add_account(self.accounts.entry(number).or_default(), account, pool);
+        }
+        while self.accounts.len() > MAX_INTERVALS {
+            self.widen(pool);
+        }
+    }
+
+    fn widen(&mut self, pool: &mut Pool) {
+        self.width *= 2;
+        for (number, account) in std::mem::take(&mut self.accounts) {
+            add_account(self.accounts.entry(number / 2).or_default(), account, pool);
+        }
+    }
+
+    /// Starts of the intervals in nanoseconds since 1970, in order, with their accounts.
+    pub fn iter(&self) -> impl Iterator<Item = (u64, &Account)> {
+        self.accounts.iter().map(|(number, account)| (number.saturating_mul(self.width), account))
+    }
+}
+
+/// The accounts of roles, servers and intervals.
+pub struct Accounts {
+    pool: Pool,
+    servers: HashMap<(Ipv6Addr, Role), ServerAccount, RandomState>,
+    roles: [RoleAccount; Role::ALL.len()],
+}
+
+impl Accounts {
+    /// Empty accounts, with intervals of `interval` nanoseconds.
+    pub fn new(interval: u64) -> Self {
+        Self {
+            pool: Pool::default(),
+            servers: HashMap::default(),
+            roles: Role::ALL.map(|_| RoleAccount::new(interval)),
+        }
+    }
+
+    /// Counts an event.
+    #[inline]
+    pub fn count(&mut self, event: &Event) {
+        if let Some(role) = self.roles.get_mut(event.role as usize) {
+            role.count(event, &mut self.pool);
+        }
+        let mut key = (event.server, event.role);
+        if self.servers.len() >= MAX_SERVERS && !self.servers.contains_key(&key) {
+            key.0 = Ipv6Addr::UNSPECIFIED;
+        }
+        let server = self.servers.entry(key).or_default();
+        server.account.count(event, &mut self.pool);
+        if event.outcome.has_response() {
+            server.rcodes.add(event.rcode, 1);
+        }
+    }
+
+    /// Ends the counting: settles what was held back.
+    pub fn close(&mut self) {
+        self.roles.iter_mut().for_each(|role| role.intervals.settle(&mut self.pool));
+    }
+
+    /// The histograms' memory.
+    pub const fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    /// The servers, in no order.
+    pub fn servers(&self) -> impl Iterator<Item = (Ipv6Addr, Role, &ServerAccount)> {
+        self.servers.iter().map(|(&(address, role), account)| (address, role, account))
+    }
+
+    /// The roles that were seen.
+    pub fn roles(&self) -> impl Iterator<Item = (Role, &RoleAccount)> {
+        let seen =
+            |(_, account): &(Role, &RoleAccount)| account.account.queries + account.account.responses > 0;
+        Role::ALL.into_iter().zip(&self.roles).filter(seen)
+    }
+}
+
+impl RoleAccount {
+    fn new(interval: u64) -> Self {
+        Self {
+            account: Account::default(),
+            transactions: Transactions::default(),
+            rcodes: RcodeCounts::default(),
+            qtypes: QtypeCounts::default(),
+            referrals: 0,
+            truncated: 0,
+            intervals: Intervals::new(interval),
+        }
+    }
+
+    #[inline]
+    fn count(&mut self, event: &Event, pool: &mut Pool) {
+        self.account.count(event, pool);
+        self.intervals.count(event, pool);
+        let transactions = &mut self.transactions;
+        match event.outcome {
+            Outcome::Answered => {
+                transactions.answered += 1;
+                transactions.negative_latency += u64::from(event.latency.is_some_and(|nanos| nanos < 0));
+                transactions.unknown_latency += u64::from(event.latency.is_none());
+            }
+            Outcome::Unanswered => transactions.unanswered += 1,
+            Outcome::Pending => transactions.pending += 1,
+            Outcome::Evicted => {
+                transactions.pending += 1;
+                transactions.evicted += 1;
+            }
+            Outcome::Retransmission => transactions.retransmissions += 1,
+            Outcome::Duplicate => transactions.duplicate_responses += 1,
+            Outcome::Orphan => transactions.orphan_responses += 1,
+        }
+        if event.outcome.has_query() && event.has_question {
+            self.qtypes.add(event.qtype, 1);
+        }
+        if event.outcome.has_response() {
+            self.rcodes.add(event.rcode, 1);
+            self.referrals += u64::from(event.referral);
+            self.truncated += u64::from(event.truncated);
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! What the matcher says and the accounts count: one event a transaction, and one for each message beyond its pair.
+
+use std::net::Ipv6Addr;
+
+use lowtide_proto::{Qtype, Rcode, Role, Timestamp};
+
+/// What became of a message or of a pair of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Outcome {
+    /// A query and its first response.
+    Answered,
+    /// A query that had no response within the query timeout.
+    Unanswered,
+    /// A query that was outstanding, and younger than the timeout, when the data ended.
+    Pending,
+    /// A query that was given up early for want of memory.
+    Evicted,
+    /// A further query of a transaction.
+    Retransmission,
+    /// A further response of a transaction.
+    Duplicate,
+    /// A response without a query.
+    Orphan,
+}
+
+impl Outcome {
+    /// Whether the event counts a query.
+    #[inline]
+    pub const fn has_query(self) -> bool {
+        !matches!(self, Outcome::Duplicate | Outcome::Orphan)
+    }
+
+    /// Whether the event counts a response.
+    #[inline]
+    pub const fn has_response(self) -> bool {
+        matches!(self, Outcome::Answered | Outcome::Duplicate | Outcome::Orphan)
+    }
+}
+
+/// One thing to count. It owns all it says, so that it can cross a queue; its name stands in the batch's arena.
+#[derive(Clone, Copy, Debug)]
+pub struct Event {
+    /// When: of the transaction's first query; of a retransmission, duplicate or orphan, its own time.
+    pub time: Timestamp,
+    /// Latency of an answered transaction in nanoseconds; `None` when it is not known.
+    pub latency: Option<i64>,
+    /// The keyed hash of the query name's lower-cased wire form.
+    pub name_hash: u64,
+    /// The server's address.
+    pub server: Ipv6Addr,
+    /// The query type.
+    pub qtype: Qtype,
+    /// The response code; NOERROR without a response.
+    pub rcode: Rcode,
+    /// What happened.
+    pub outcome: Outcome,
+    /// In which role it was seen.
+    pub role: Role,
+    /// Whether the response is NODATA.
+    pub nodata: bool,
+    /// Whether the response is a referral.
+    pub referral: bool,
+    /// Whether the response has the TC bit.
+    pub truncated: bool,
+    /// Whether the message says a question (a query without one has no type to count).
+    pub has_question: bool,
+    /// How many rightmost labels of the name are its zone's, where an authoritative response said so.
+    pub zone_labels: Option<u8>,
+}
+
+/// Where the matcher's events go.
+pub trait EventSink {
+    /// Takes an event and the lower-cased wire form of its query name (empty when there is none).
+    fn event(&mut self, event: &Event, name: &[u8]);
+}
+
+/// Events in order, with their names and partitions: what crosses a queue. Emptied and used again, it allocates nothing.
+#[derive(Clone, Debug, Default)]
+pub struct EventBatch {
+    /// Event, length of its name, partition.
+    events: Vec<(Event, u8, u8)>,
+    names: Vec<u8>,
+}
+
+impl EventBatch {
+    /// How many events it holds.
+    #[inline]
+    pub const fn len(&self) -> usize {
+        self.events.len()
+    }
+
+    /// Whether it holds none.
+    #[inline]
+    pub const fn is_empty(&self) -> bool {
+        self.events.is_empty()
+    }
+
+    /// Forgets the events and keeps the memory.
+    pub fn clear(&mut self) {
+        self.events.clear();
+        self.names.clear();
+    }
+
+    /// Appends an event of the name's [`crate::names::partition`].
+    #[inline]
+    pub fn push(&mut self, event: &Event, name: &[u8], partition: usize) {
+        debug_assert!(name.len() <= lowtide_proto::name::MAX_NAME && partition < crate::names::PARTITIONS);
+        self.events.push((*event, name.len() as u8, partition as u8));
+        self.names.extend_from_slice(name);
+    }
+
+    /// The events with their names and partitions, in order.
+    #[inline]
+    pub fn iter(&self) -> impl Iterator<Item = (usize, &Event, &[u8])> {
+        let mut names = self.names.as_slice();
+        self.events.iter().map(move |(event, len, partition)| {
+            let (name, rest) = names.split_at_checked(usize::from(*len)).unwrap_or_default();
+            names = rest;
+            (usize::from(*partition), event, name)
+        })
+    }
+}

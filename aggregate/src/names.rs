@@ -1,0 +1,342 @@
+//! The table of names: one row for each role, query name and type, in bounded memory.
+//!
+//! Names are what an attacker can mint, so the table holds at most so many rows. At the limit it is swept: the
+//! lighter half of the rows goes into one `other` row for each role and zone, counts and histograms added exactly, names
+//! counted by HyperLogLog. A heavy name outlives the sweeps; totals stay exact.
+//!
+//! Names are spread over [`PARTITIONS`] tables by a hash that is the same in every run, each with its share of the
+//! limit. A partition's rows depend on the order of its events alone, whichever thread counts them; so the report does
+//! not depend on the number of threads. Inside a partition the hash is keyed and seeded at random.
+
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher, Hasher};
+
+use cardinality_estimator::CardinalityEstimator;
+use lowtide_proto::{Name, Qtype, Role};
+
+use crate::account::{Account, add_account};
+use crate::event::{Event, EventBatch};
+use crate::latency::Pool;
+use crate::zones::ZoneMap;
+
+/// How many tables the names are spread over: as many threads can count names side by side.
+pub const PARTITIONS: usize = 16;
+
+/// Zones of a partition's `other` rows; those past it are counted under the root.
+const MAX_OTHER_ZONES: usize = 1024;
+
+/// How many events are looked up side by side, so that their cache misses overlap.
+const BLOCK: usize = 32;
+
+/// The partition of a name.
+#[inline]
+pub fn partition(name: &[u8]) -> usize {
+    let mut hasher = foldhash::fast::FixedState::with_seed(0).build_hasher();
+    hasher.write(name);
+    hasher.finish() as usize % PARTITIONS
+}
+
+/// The hash for counting distinct names: the same in every run, and well mixed in every bit, as HyperLogLog asks.
+fn distinct_hash(name: &[u8]) -> u64 {
+    let mut hasher = foldhash::quality::FixedState::with_seed(1).build_hasher();
+    hasher.write(name);
+    hasher.finish()
+}
+
+/// The account of a role, name and type.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    /// The keyed hash of the name.
+    name_hash: u64,
+    name_start: u32,
+    name_len: u8,
+    /// In which role it was seen.
+    pub role: Role,
+    /// The query type; 0 for messages without a question.
+    pub qtype: Qtype,
+    /// How many rightmost labels of the name are its zone's, as the last authoritative response said.
+    pub zone_labels: Option<u8>,
+    /// Its counts.
+    pub account: Account,
+}
+
+/// What the rows of a role and zone came to that had to leave the table.
+#[derive(Clone, Default)]
+pub struct Other {
+    /// Their counts.
+    pub account: Account,
+    /// Their distinct names.
+    pub names: CardinalityEstimator<u64>,
+}
+
+/// One partition's rows.
+pub struct NameTable {
+    /// Upper hash half and row number + 1; 0 is free. Open addressing, linear probing, at most half full.
+    index: Vec<u64>,
+    rows: Vec<Row>,
+    names: Vec<u8>,
+    limit: usize,
+    swept: bool,
+    /// The histograms of the rows and of `other`.
+    pool: Pool,
+    other: BTreeMap<(Role, Vec<u8>), Other>,
+}
+
+impl NameTable {
+    /// An empty table of at most `limit` rows (at least two).
+    pub fn new(limit: usize) -> Self {
+        Self {
+            index: vec![0; 64],
+            rows: Vec::new(),
+            names: Vec::new(),
+            limit: limit.clamp(2, u32::MAX as usize / 2),
+            swept: false,
+            pool: Pool::default(),
+            other: BTreeMap::new(),
+        }
+    }
+
+    /// The rows with their names, in order of appearance.
+    pub fn rows(&self) -> impl Iterator<Item = (Name<'_>, &Row)> {
+        self.rows.iter().map(|row| (self.name(row), row))
+    }
+
+    /// What was swept out, by role and zone.
+    pub fn other(&self) -> impl Iterator<Item = (Role, Name<'_>, &Other)> {
+        self.other.iter().map(|((role, zone), other)| (*role, Name(zone), other))
+    }
+
+    /// The histograms of the rows and of `other`.
+    pub const fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    /// Whether rows had to leave.
+    pub const fn swept(&self) -> bool {
+        self.swept
+    }
+
+    /// Octets of memory held.
+    pub fn memory(&self) -> usize {
+        self.pool.memory()
+            + self.index.capacity() * 8
+            + self.rows.capacity() * size_of::<Row>()
+            + self.names.capacity()
+    }
+
+    /// Distinct names that have a row.
+    pub fn distinct_names(&self) -> usize {
+        let mut order: Vec<(u64, u32)> =
+            self.rows.iter().zip(0..).map(|(row, at)| (row.name_hash, at)).collect();
+        order.sort_unstable();
+        let name =
+            |at: u32| self.rows.get(at as usize).map(|row| self.name(row)).filter(|name| !name.0.is_empty());
+        // Names of one hash are few: compare each with those before it in its run.
+        order
+            .chunk_by(|one, other| one.0 == other.0)
+            .map(|run| {
+                let mut names: Vec<_> = run.iter().filter_map(|&(_, at)| name(at)).collect();
+                names.sort_unstable();
+                names.dedup();
+                names.len()
+            })
+            .sum()
+    }
+
+    #[inline]
+    fn name(&self, row: &Row) -> Name<'_> {
+        let start = row.name_start as usize;
+        Name(self.names.get(start..start + usize::from(row.name_len)).unwrap_or_default())
+    }
+
+    #[inline]
+    const fn row_hash(name_hash: u64, role: Role, qtype: Qtype) -> u64 {
+        let kind = (role as u64) << 16 | qtype.0 as u64;
+        let mixed = (name_hash ^ kind.wrapping_mul(0x9e37_79b9_7f4a_7c15)) as u128 * 0xd6e8_feb8_6659_fd93;
+        mixed as u64 ^ (mixed >> 64) as u64
+    }
+
+    /// Counts an event in its row, which is made when it is new.
+    #[inline]
+    fn count(&mut self, event: &Event, name: &[u8], zones: &ZoneMap) {
+        let hash = Self::row_hash(event.name_hash, event.role, event.qtype);
+        let at = match self.find(hash, event, name) {
+            Some(at) => at,
+            None => self.insert(hash, event, name, zones),
+        };
+        if let Some(row) = self.rows.get_mut(at) {
+            row.zone_labels = event.zone_labels.or(row.zone_labels);
+            row.account.count(event, &mut self.pool);
+        }
+    }
+
+    #[inline]
+    fn find(&self, hash: u64, event: &Event, name: &[u8]) -> Option<usize> {
+        let mask = self.index.len() - 1;
+        let mut slot = hash as usize & mask;
+        loop {
+            let entry = *self.index.get(slot)?;
+            if entry == 0 {
+                return None;
+            }
+            if entry >> 32 == hash >> 32 {
+                let at = (entry as u32 - 1) as usize;
+                if let Some(row) = self.rows.get(at)
+                    && row.name_hash == event.name_hash
+                    && row.qtype == event.qtype
+                    && row.role == event.role
+                    && self.name(row).0 == name
+                {
+                    return Some(at);
+                }
+            }
+            slot = (slot + 1) & mask;
+        }
+    }
+
+    #[cold]
+    fn insert(&mut self, hash: u64, event: &Event, name: &[u8], zones: &ZoneMap) -> usize {
+        let arena_full = self.names.len() + name.len() > u32::MAX as usize;
+        if self.rows.len() >= self.limit || arena_full {
+            self.sweep(zones);
+        }
+        if (self.rows.len() + 1) * 2 > self.index.len() {
+            self.rebuild_index(self.index.len() * 2);
+        }
+        let at = self.rows.len();
+        self.rows.push(Row {
+            name_hash: event.name_hash,
+            name_start: self.names.len() as u32,
+            name_len: name.len() as u8,
+            role: event.role,
+            qtype: event.qtype,
+            zone_labels: None,
+            account: Account::default(),
+        });
+        self.names.extend_from_slice(name);
+        Self::index_row(&mut self.index, hash, at);
+        at
+    }
+
+    #[inline]
+    fn index_row(index: &mut [u64], hash: u64, at: usize) {
+        let mask = index.len() - 1;
+        let mut slot = hash as usize & mask;
+        while let Some(entry) = index.get_mut(slot) {
+            if *entry == 0 {
+                *entry = (hash >> 32 << 32) | (at as u64 + 1);
+                return;
+            }
+            slot = (slot + 1) & mask;
+        }
+    }
+
+    fn rebuild_index(&mut self, size: usize) {
+        self.index.clear();
+        self.index.resize(size, 0);
+        for (at, row) in self.rows.iter().enumerate() {
+            Self::index_row(&mut self.index, Self::row_hash(row.name_hash, row.role, row.qtype), at);
+        }
+    }
+
+    /// Moves the lighter half of the rows into the `other` rows of their zones.
+    #[cold]
+    fn sweep(&mut self, zones: &ZoneMap) {
+        self.swept = true;
+        let rows = std::mem::take(&mut self.rows);
+        let names = std::mem::take(&mut self.names);
+        let name = |row: &Row| {
+            let start = row.name_start as usize;
+            Name(names.get(start..start + usize::from(row.name_len)).unwrap_or_default())
+        };
+        let weight = |row: &Row| row.account.queries + row.account.responses;
+        let mut order: Vec<&Row> = rows.iter().collect();
+        let half = order.len() / 2;
+        // Ties are broken by what the row is, so that the outcome is the same in every run.
+        order.sort_unstable_by(|one, other| {
+            let key = |row: &Row| (row.qtype, row.role);
+            weight(other)
+                .cmp(&weight(one))
+                .then_with(|| name(one).cmp(&name(other)))
+                .then_with(|| key(one).cmp(&key(other)))
+        });
+        for row in order.iter().skip(half) {
+            let zone = zones.zone_of(name(row), row.zone_labels).0;
+            let mut key = (row.role, zone.0.to_vec());
+            if self.other.len() >= MAX_OTHER_ZONES && !self.other.contains_key(&key) {
+                key.1 = Name::ROOT.0.to_vec();
+            }
+            let other = self.other.entry(key).or_default();
+            add_account(&mut other.account, row.account, &mut self.pool);
+            other.names.insert_hash(distinct_hash(name(row).0));
+        }
+        for row in order.iter().take(half) {
+            let kept = name(row).0;
+            self.rows.push(Row { name_start: self.names.len() as u32, ..**row });
+            self.names.extend_from_slice(kept);
+        }
+        self.rebuild_index(self.index.len());
+    }
+}
+
+/// The tables of all partitions.
+pub struct Names {
+    tables: Vec<NameTable>,
+    zones: ZoneMap,
+}
+
+impl Names {
+    /// Empty tables of at most `limit` rows together. `zones` tells where rows go that must leave.
+    pub fn new(limit: usize, zones: ZoneMap) -> Self {
+        Self { tables: (0..PARTITIONS).map(|_| NameTable::new(limit / PARTITIONS)).collect(), zones }
+    }
+
+    /// The tables.
+    pub fn tables(&self) -> &[NameTable] {
+        &self.tables
+    }
+
+    /// Counts a batch.
+    pub fn count(&mut self, batch: &EventBatch) {
+        let mut events = batch.iter();
+        loop {
+            let mut block = [None; BLOCK];
+            let mut touched = 0u64;
+            // Index slots and rows of the whole block are loaded first: the loads are independent, so their cache misses
+            // overlap, where one lookup after the other would wait for each.
+            for (slot, found) in block.iter_mut().zip(events.by_ref()) {
+                touched ^= self.tables.get(found.0).map_or(0, |table| table.touch(found.1));
+                *slot = Some(found);
+            }
+            std::hint::black_box(touched);
+            for (partition, event, name) in block.iter().flatten() {
+                if let Some(table) = self.tables.get_mut(*partition) {
+                    table.count(event, name, &self.zones);
+                }
+            }
+            if block.last().is_none_or(Option::is_none) {
+                return;
+            }
+        }
+    }
+
+    /// Takes over the tables of `other` that are not empty. Each partition is counted by one thread, so that no
+    /// partition has rows on both sides.
+    pub fn adopt(&mut self, other: Names) {
+        for (mine, theirs) in self.tables.iter_mut().zip(other.tables) {
+            if !theirs.rows.is_empty() {
+                *mine = theirs;
+            }
+        }
+    }
+}
+
+impl NameTable {
+    /// Loads the index slot and the row that an event will most likely need.
+    #[inline]
+    fn touch(&self, event: &Event) -> u64 {
+        let hash = Self::row_hash(event.name_hash, event.role, event.qtype);
+        let entry = self.index.get(hash as usize & (self.index.len() - 1)).copied().unwrap_or_default();
+        self.rows.get((entry as u32).wrapping_sub(1) as usize).map_or(0, |row| row.account.queries)
+    }
+}

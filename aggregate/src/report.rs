@@ -1,0 +1,317 @@
+//! The report of a replay: the JSON of schema `lowtide.report/1`, and what the terminal report is drawn from.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+/// The version of the report's JSON.
+pub const SCHEMA: &str = "lowtide.report/1";
+
+/// A whole report. Fields that the accounts of traffic do not know (inputs, frame fates) are filled by the caller.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Report {
+    /// Always [`SCHEMA`].
+    pub schema: &'static str,
+    /// What was read.
+    pub inputs: Vec<Input>,
+    /// Frames by fate; adds up to the frames of all inputs.
+    pub frame_fates: BTreeMap<&'static str, u64>,
+    /// Malformed frames by defect; adds up to `frame_fates.malformed`.
+    pub frame_defects: BTreeMap<&'static str, u64>,
+    /// What became of fragmented datagrams (`fragments_...`) and TCP streams (`tcp_...`); only what is not zero.
+    pub reassembly: BTreeMap<String, u64>,
+    /// DNS messages.
+    pub messages: Messages,
+    /// Queries and responses paired.
+    pub transactions: Transactions,
+    /// Queries by type name.
+    pub qtypes: BTreeMap<String, u64>,
+    /// Responses by response code name, extended codes included.
+    pub rcodes: BTreeMap<String, u64>,
+    /// Messages by opcode name.
+    pub opcodes: BTreeMap<String, u64>,
+    /// Responses that are NODATA.
+    pub nodata: u64,
+    /// Responses that are referrals.
+    pub referrals: u64,
+    /// Responses with the TC bit.
+    pub truncated_responses: u64,
+    /// Messages by transport.
+    pub transports: BTreeMap<&'static str, u64>,
+    /// Messages by address family of the transport addresses.
+    pub families: Families,
+    /// Latency of the answered transactions, in microseconds.
+    pub latency_us: Latency,
+    /// Latency buckets that are not empty: upper bound in microseconds and count, in order.
+    pub latency_histogram: Vec<(u64, u64)>,
+    /// Per role, in the order of [`lowtide_proto::Role::ALL`]; only roles that were seen.
+    pub roles: Vec<RoleReport>,
+    /// Per interval of traffic time, in order.
+    pub intervals: Vec<Interval>,
+    /// The servers, most queries first.
+    pub servers: Vec<Server>,
+    /// The zones, most queries first.
+    pub zones: Vec<Zone>,
+    /// Distinct lower-cased query names; a lower bound when `names_limited`.
+    pub distinct_qnames: u64,
+    /// Whether `--max-names` was reached, so that light names are in the zones' `other` counts alone.
+    pub names_limited: bool,
+    /// The names asked most, most queries first.
+    pub qnames: Vec<Qname>,
+    /// The names that failed most: SERVFAIL, REFUSED, unanswered, then NXDOMAIN.
+    pub failing_qnames: Vec<Qname>,
+    /// The names slowest at the 99th percentile, of those with enough samples.
+    pub slowest_qnames: Vec<Qname>,
+    /// What the capture itself lacks and the reader must know, such as a one-way capture; in words.
+    pub notes: Vec<Note>,
+    /// Migrations; filled by `lowtide drain`.
+    pub migrations: Vec<()>,
+    /// Coverage; filled by live runs.
+    pub coverage: Vec<()>,
+    /// Findings.
+    pub findings: Vec<()>,
+}
+
+/// One file that was read.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Input {
+    /// The path as given; `-` is standard input.
+    pub path: String,
+    /// `pcap`, `pcapng` or `dnstap`, with the compression behind a plus sign: `pcap+zstd`.
+    pub format: String,
+    /// Link types by name, comma separated in order of appearance; empty for dnstap.
+    pub link_type: String,
+    /// Packets, or dnstap data frames.
+    pub frames: u64,
+    /// Octets of the file that were read, as stored.
+    pub bytes: u64,
+    /// The earliest time in it, RFC 3339; `None` when there is no frame with a time.
+    pub first: Option<String>,
+    /// The latest time in it, RFC 3339.
+    pub last: Option<String>,
+    /// Where and why reading stopped before the end.
+    pub damaged: Option<Damaged>,
+}
+
+/// Where and why a file could not be read on.
+#[derive(Clone, Debug, Serialize)]
+pub struct Damaged {
+    /// Octets into the (uncompressed) file.
+    pub offset: u64,
+    /// What is wrong there.
+    pub reason: String,
+}
+
+/// Counts of DNS messages.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Messages {
+    /// QR clear.
+    pub queries: u64,
+    /// QR set.
+    pub responses: u64,
+    /// By reason, those of the above that could not be read to their end.
+    pub malformed: BTreeMap<&'static str, u64>,
+    /// Messages that the snap length cut.
+    pub cut: u64,
+    /// Messages without a question.
+    pub no_question: u64,
+    /// Messages with more than one question.
+    pub many_questions: u64,
+    /// Messages with octets behind their last record.
+    pub trailing_octets: u64,
+    /// Messages with EDNS.
+    pub edns: u64,
+    /// Messages with the DO bit.
+    pub dnssec_ok: u64,
+    /// Messages with EDNS Client Subnet.
+    pub client_subnet: u64,
+    /// Messages with a DNS cookie.
+    pub cookie: u64,
+}
+
+/// Queries and responses paired. `answered + unanswered + pending + retransmissions` = queries;
+/// `answered + duplicate_responses + orphan_responses` = responses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Transactions {
+    /// Transactions with a response within the query timeout.
+    pub answered: u64,
+    /// Transactions without one.
+    pub unanswered: u64,
+    /// Transactions whose end was not seen: outstanding when the data ended, or given up for want of memory.
+    pub pending: u64,
+    /// Queries beyond the first of their transaction.
+    pub retransmissions: u64,
+    /// Responses beyond the first of their transaction.
+    pub duplicate_responses: u64,
+    /// Responses without a query.
+    pub orphan_responses: u64,
+    /// Of `answered`, those whose latency came out negative (clocks), which is in no latency figure.
+    pub negative_latency: u64,
+    /// Of `answered`, those whose latency is not known for want of a time.
+    pub unknown_latency: u64,
+    /// Of `pending`, those given up for want of memory.
+    pub evicted: u64,
+}
+
+/// Messages by address family.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Families {
+    /// Over IPv4.
+    pub ipv4: u64,
+    /// Over IPv6.
+    pub ipv6: u64,
+}
+
+/// Latency figures in microseconds; `None` where there is no sample.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Latency {
+    /// Samples.
+    pub count: u64,
+    /// The smallest, exact.
+    pub min: Option<f64>,
+    /// The mean, exact.
+    pub mean: Option<f64>,
+    /// The median; quantiles are within the histogram's error of 0.8 %.
+    pub p50: Option<f64>,
+    /// The 90th percentile.
+    pub p90: Option<f64>,
+    /// The 95th percentile.
+    pub p95: Option<f64>,
+    /// The 99th percentile.
+    pub p99: Option<f64>,
+    /// The 99.9th percentile.
+    pub p999: Option<f64>,
+    /// The largest, exact.
+    pub max: Option<f64>,
+}
+
+/// The account of one role.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct RoleReport {
+    /// The role's name.
+    pub role: &'static str,
+    /// QR clear.
+    pub queries: u64,
+    /// QR set.
+    pub responses: u64,
+    /// Its transactions.
+    pub transactions: Transactions,
+    /// Its queries by type name.
+    pub qtypes: BTreeMap<String, u64>,
+    /// Its responses by code.
+    pub rcodes: BTreeMap<String, u64>,
+    /// Its responses that are NODATA.
+    pub nodata: u64,
+    /// Its responses that are referrals.
+    pub referrals: u64,
+    /// Its responses with the TC bit.
+    pub truncated_responses: u64,
+    /// Its latency.
+    pub latency_us: Latency,
+    /// Its latency buckets, as [`Report::latency_histogram`].
+    pub latency_histogram: Vec<(u64, u64)>,
+    /// Its intervals, as [`Report::intervals`].
+    pub intervals: Vec<Interval>,
+}
+
+/// The account of one interval of traffic time. Queries, responses and latency belong to the interval of their
+/// transaction's first query; responses without a query to their own.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Interval {
+    /// Its start, RFC 3339.
+    pub start: String,
+    /// Queries.
+    pub queries: u64,
+    /// Responses.
+    pub responses: u64,
+    /// Responses that say NXDOMAIN.
+    pub nxdomain: u64,
+    /// Responses that say SERVFAIL.
+    pub servfail: u64,
+    /// Transactions without a response.
+    pub unanswered: u64,
+    /// Latency.
+    pub latency_us: Latency,
+}
+
+/// The account of one server.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Server {
+    /// The address.
+    pub address: String,
+    /// The role in which it was seen.
+    pub role: &'static str,
+    /// Queries to it.
+    pub queries: u64,
+    /// Responses from it.
+    pub responses: u64,
+    /// Transactions without a response.
+    pub unanswered: u64,
+    /// Responses by code.
+    pub rcodes: BTreeMap<String, u64>,
+    /// Latency.
+    pub latency_us: Latency,
+}
+
+/// The account of one zone.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Zone {
+    /// The zone's name, final dot.
+    pub zone: String,
+    /// The role in which it was seen.
+    pub role: &'static str,
+    /// How the zone is known: `configured`, `learnt` (SOA or NS in an authoritative answer) or `public-suffix`.
+    pub known_by: &'static str,
+    /// Queries.
+    pub queries: u64,
+    /// Responses.
+    pub responses: u64,
+    /// NXDOMAIN responses.
+    pub nxdomain: u64,
+    /// SERVFAIL responses.
+    pub servfail: u64,
+    /// Transactions without a response.
+    pub unanswered: u64,
+    /// Latency.
+    pub latency_us: Latency,
+    /// Distinct names without a row of their own (estimate), whose counts are in the zone's alone.
+    pub other_names: u64,
+    /// Queries for them.
+    pub other_queries: u64,
+}
+
+/// The account of one name and type.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Qname {
+    /// The name in presentation form, lower-cased, final dot.
+    pub qname: String,
+    /// The type's name.
+    pub qtype: String,
+    /// The role in which it was seen.
+    pub role: &'static str,
+    /// Queries.
+    pub queries: u64,
+    /// Responses.
+    pub responses: u64,
+    /// NODATA responses.
+    pub nodata: u64,
+    /// NXDOMAIN responses.
+    pub nxdomain: u64,
+    /// SERVFAIL responses.
+    pub servfail: u64,
+    /// REFUSED responses.
+    pub refused: u64,
+    /// Transactions without a response.
+    pub unanswered: u64,
+    /// Latency.
+    pub latency_us: Latency,
+}
+
+/// Something that the reader of the figures must know.
+#[derive(Clone, Debug, Serialize)]
+pub struct Note {
+    /// A stable word for programs, such as `one-way-capture`.
+    pub code: &'static str,
+    /// A sentence for people.
+    pub text: String,
+}

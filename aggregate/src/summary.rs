@@ -1,0 +1,392 @@
+//! From the accounts to the report.
+
+use std::collections::{BTreeMap, HashMap};
+
+use foldhash::fast::RandomState;
+use jiff::fmt::temporal::DateTimePrinter;
+use lowtide_proto::{Facts, Malformed, Name, Opcode, Role, Timestamp, Transport};
+
+use crate::account::{Account, LatencyAccount, RcodeCounts};
+use crate::accounts::{RoleAccount, ServerAccount};
+use crate::latency::{self, Pool};
+use crate::names::{NameTable, Row};
+use crate::report::{
+    Families, Interval, Latency, Messages, Note, Qname, Report, RoleReport, SCHEMA, Server, Transactions,
+    Zone,
+};
+use crate::transaction::MatcherCounters;
+use crate::zones::{KnownBy, ZoneMap};
+use crate::{Accounts, MessageCounts, Names};
+
+/// Samples that a name needs to be called slow.
+const SLOW_SAMPLES: u64 = 20;
+
+/// Everything that was counted.
+pub struct Counted<'a> {
+    /// Messages.
+    pub messages: &'a MessageCounts,
+    /// Roles, servers and intervals, closed.
+    pub accounts: &'a Accounts,
+    /// Names of all shards.
+    pub names: &'a Names,
+    /// What the matcher noticed.
+    pub matcher: &'a MatcherCounters,
+}
+
+/// A moment in RFC 3339 form, UTC, with nanoseconds.
+pub fn rfc3339(time: Timestamp) -> String {
+    match jiff::Timestamp::from_nanosecond(i128::from(time.0)) {
+        Ok(time) => DateTimePrinter::new().precision(Some(9)).timestamp_to_string(&time),
+        Err(_) => String::new(),
+    }
+}
+
+/// Makes the report, with the `top` first of servers' and names' lists. Inputs and frame fates are the caller's to fill.
+pub fn report(counted: &Counted<'_>, mut zones: ZoneMap, top: usize) -> Report {
+    let names = counted.names;
+    for (name, row) in names.tables().iter().flat_map(NameTable::rows) {
+        if let Some(labels) = row.zone_labels {
+            zones.learn(name, labels);
+        }
+    }
+    let mut report = Report { schema: SCHEMA, ..messages(counted.messages) };
+    roles(&mut report, counted.accounts);
+    report.servers = servers(counted.accounts);
+    report.zones = zone_reports(names, &zones);
+    report.distinct_qnames = names.tables().iter().map(|table| table.distinct_names() as u64).sum();
+    report.names_limited = names.tables().iter().any(NameTable::swept);
+    name_lists(&mut report, names, top);
+    notes(&mut report, counted);
+    report
+}
+
+fn messages(counts: &MessageCounts) -> Report {
+    let malformed = Malformed::ALL.iter().zip(counts.malformed).filter(|&(_, count)| count > 0);
+    let transports = Transport::ALL.iter().zip(counts.transports).filter(|&(_, count)| count > 0);
+    let opcodes = (0..).map(Opcode).zip(counts.opcodes).filter(|&(_, count)| count > 0);
+    Report {
+        messages: Messages {
+            queries: counts.queries,
+            responses: counts.responses,
+            malformed: malformed.map(|(reason, count)| (reason.as_str(), count)).collect(),
+            cut: counts.with(Facts::CUT),
+            no_question: counts.with(Facts::NO_QUESTION),
+            many_questions: counts.with(Facts::MANY_QUESTIONS),
+            trailing_octets: counts.with(Facts::TRAILING_OCTETS),
+            edns: counts.with(Facts::EDNS),
+            dnssec_ok: counts.with(Facts::DNSSEC_OK),
+            client_subnet: counts.with(Facts::CLIENT_SUBNET),
+            cookie: counts.with(Facts::COOKIE),
+        },
+        transports: transports.map(|(transport, count)| (transport.as_str(), count)).collect(),
+        opcodes: opcodes.map(|(opcode, count)| (opcode.to_string(), count)).collect(),
+        families: Families { ipv4: counts.ipv4, ipv6: counts.queries + counts.responses - counts.ipv4 },
+        ..Report::default()
+    }
+}
+
+fn rcode_map(rcodes: &RcodeCounts) -> BTreeMap<String, u64> {
+    rcodes.iter().map(|(rcode, count)| (rcode.to_string(), count)).collect()
+}
+
+/// The roles, and what they come to in all.
+fn roles(report: &mut Report, accounts: &Accounts) {
+    let mut pool = Pool::default();
+    let mut total = Account::default();
+    let mut intervals: BTreeMap<u64, Account> = BTreeMap::new();
+    for (role, account) in accounts.roles() {
+        let role = role_report(role, account, accounts.pool());
+        total.add(&mut pool, &account.account, accounts.pool());
+        for (start, account) in account.intervals.iter() {
+            intervals.entry(start).or_default().add(&mut pool, account, accounts.pool());
+        }
+        report.transactions.add(&role.transactions);
+        report.nodata += role.nodata;
+        report.referrals += role.referrals;
+        report.truncated_responses += role.truncated_responses;
+        for (qtype, count) in &role.qtypes {
+            *report.qtypes.entry(qtype.clone()).or_default() += count;
+        }
+        for (rcode, count) in &role.rcodes {
+            *report.rcodes.entry(rcode.clone()).or_default() += count;
+        }
+        report.roles.push(role);
+    }
+    report.latency_us = latency(&total.latency, &pool);
+    report.latency_histogram = histogram(&total.latency, &pool);
+    report.intervals = intervals.iter().map(|(&start, account)| interval(start, account, &pool)).collect();
+}
+
+fn role_report(role: Role, account: &RoleAccount, pool: &Pool) -> RoleReport {
+    RoleReport {
+        role: role.as_str(),
+        queries: account.account.queries,
+        responses: account.account.responses,
+        transactions: account.transactions,
+        qtypes: account.qtypes.iter().map(|(qtype, count)| (qtype.to_string(), count)).collect(),
+        rcodes: rcode_map(&account.rcodes),
+        nodata: account.account.nodata,
+        referrals: account.referrals,
+        truncated_responses: account.truncated,
+        latency_us: latency(&account.account.latency, pool),
+        latency_histogram: histogram(&account.account.latency, pool),
+        intervals: account.intervals.iter().map(|(start, account)| interval(start, account, pool)).collect(),
+    }
+}
+
+fn histogram(account: &LatencyAccount, pool: &Pool) -> Vec<(u64, u64)> {
+    // The last bucket has no bound of its own.
+    let bound = |bucket| {
+        if bucket == latency::OVERFLOW { account.max.div_ceil(1000) } else { latency::upper_bound(bucket) }
+    };
+    pool.buckets(account.histogram).map(|(bucket, count)| (bound(bucket), count)).collect()
+}
+
+fn interval(start: u64, account: &Account, pool: &Pool) -> Interval {
+    Interval {
+        start: rfc3339(Timestamp(start)),
+        queries: account.queries,
+        responses: account.responses,
+        nxdomain: account.nxdomain,
+        servfail: account.servfail,
+        unanswered: account.unanswered,
+        latency_us: latency(&account.latency, pool),
+    }
+}
+
+fn servers(accounts: &Accounts) -> Vec<Server> {
+    let mut servers: Vec<_> = accounts.servers().collect();
+    servers.sort_unstable_by_key(|(address, role, server)| {
+        (std::cmp::Reverse((server.account.queries, server.account.responses)), *address, *role)
+    });
+    let server = |(address, role, server): (std::net::Ipv6Addr, Role, &ServerAccount)| Server {
+        address: address.to_canonical().to_string(),
+        role: role.as_str(),
+        queries: server.account.queries,
+        responses: server.account.responses,
+        unanswered: server.account.unanswered,
+        rcodes: rcode_map(&server.rcodes),
+        latency_us: latency(&server.account.latency, accounts.pool()),
+    };
+    servers.into_iter().map(server).collect()
+}
+
+#[derive(Default)]
+struct ZoneAccount {
+    account: Account,
+    other_names: u64,
+    other_queries: u64,
+}
+
+fn zone_reports(names: &Names, map: &ZoneMap) -> Vec<Zone> {
+    let mut pool = Pool::default();
+    let mut zones: HashMap<(Role, Name<'_>, KnownBy), ZoneAccount, RandomState> = HashMap::default();
+    for table in names.tables() {
+        for (name, row) in table.rows().filter(|(name, _)| !name.0.is_empty()) {
+            let (zone, known_by) = map.zone_of(name, row.zone_labels);
+            let account = zones.entry((row.role, zone, known_by)).or_default();
+            account.account.add(&mut pool, &row.account, table.pool());
+        }
+        for (role, zone, other) in table.other() {
+            let (_, known_by) = map.zone_of(zone, Some(zone.label_count() as u8));
+            let account = zones.entry((role, zone, known_by)).or_default();
+            account.account.add(&mut pool, &other.account, table.pool());
+            // A name is in one partition only, so that the estimates add up.
+            account.other_names += other.names.estimate() as u64;
+            account.other_queries += other.account.queries;
+        }
+    }
+    let mut zones: Vec<_> = zones.into_iter().collect();
+    zones.sort_unstable_by(|(one, first), (other, second)| {
+        second.account.queries.cmp(&first.account.queries).then_with(|| one.cmp(other))
+    });
+    let zone = |((role, zone, known_by), counts): ((Role, Name<'_>, KnownBy), ZoneAccount)| Zone {
+        zone: zone.to_string(),
+        role: role.as_str(),
+        known_by: known_by.as_str(),
+        queries: counts.account.queries,
+        responses: counts.account.responses,
+        nxdomain: counts.account.nxdomain,
+        servfail: counts.account.servfail,
+        unanswered: counts.account.unanswered,
+        latency_us: latency(&counts.account.latency, &pool),
+        other_names: counts.other_names,
+        other_queries: counts.other_queries,
+    };
+    zones.into_iter().map(zone).collect()
+}
+
+/// A row, its name, and the pool of its histogram.
+type Listed<'a> = (&'a Row, Name<'a>, &'a Pool);
+
+fn name_lists(report: &mut Report, names: &Names, top: usize) {
+    let mut rows: Vec<Listed<'_>> = Vec::new();
+    for table in names.tables() {
+        rows.extend(
+            table.rows().filter(|(name, _)| !name.0.is_empty()).map(|(name, row)| (row, name, table.pool())),
+        );
+    }
+    report.qnames = first_by(rows.clone(), top, |row, _| (row.account.queries, row.account.responses));
+    let failing = rows.iter().copied().filter(|(row, ..)| failures(row) != (0, 0)).collect();
+    report.failing_qnames = first_by(failing, top, |row, _| failures(row));
+    let sampled = rows.into_iter().filter(|(row, ..)| row.account.latency.count >= SLOW_SAMPLES).collect();
+    report.slowest_qnames = first_by(sampled, top, |row, pool| {
+        (quantile(&row.account.latency, pool, 0.99), row.account.latency.count)
+    });
+}
+
+/// What an operator must look at first: no answer or a wrong one, then NXDOMAIN.
+const fn failures(row: &Row) -> (u64, u64) {
+    let account = &row.account;
+    (account.servfail + account.refused + account.unanswered, account.nxdomain)
+}
+
+/// The `top` rows with the greatest keys; ties in the order of names.
+fn first_by(rows: Vec<Listed<'_>>, top: usize, key: impl Fn(&Row, &Pool) -> (u64, u64)) -> Vec<Qname> {
+    let mut keyed: Vec<_> = rows
+        .into_iter()
+        .map(|(row, name, pool)| (std::cmp::Reverse(key(row, pool)), name, row.qtype, row.role, row, pool))
+        .collect();
+    type Keyed<'a> = (std::cmp::Reverse<(u64, u64)>, Name<'a>, lowtide_proto::Qtype, Role, &'a Row, &'a Pool);
+    let order = |one: &Keyed<'_>, other: &Keyed<'_>| {
+        (one.0, one.1, one.2, one.3).cmp(&(other.0, other.1, other.2, other.3))
+    };
+    if top < keyed.len() {
+        keyed.select_nth_unstable_by(top, order);
+        keyed.truncate(top);
+    }
+    keyed.sort_unstable_by(order);
+    keyed.into_iter().map(|(_, name, _, _, row, pool)| qname(row, name, pool)).collect()
+}
+
+fn qname(row: &Row, name: Name<'_>, pool: &Pool) -> Qname {
+    Qname {
+        qname: name.to_string(),
+        qtype: row.qtype.to_string(),
+        role: row.role.as_str(),
+        queries: row.account.queries,
+        responses: row.account.responses,
+        nodata: row.account.nodata,
+        nxdomain: row.account.nxdomain,
+        servfail: row.account.servfail,
+        refused: row.account.refused,
+        unanswered: row.account.unanswered,
+        latency_us: latency(&row.account.latency, pool),
+    }
+}
+
+/// The smallest bucket bound in microseconds below which at least the share `q` of the samples lies (nearest rank), not
+/// above the largest sample.
+fn quantile(account: &LatencyAccount, pool: &Pool, q: f64) -> u64 {
+    let rank = ((account.count as f64 * q).ceil() as u64).max(1);
+    let mut below = 0;
+    for (bucket, count) in pool.buckets(account.histogram) {
+        below += count;
+        if below >= rank {
+            return latency::upper_bound(bucket).min(account.max.div_ceil(1000));
+        }
+    }
+    account.max / 1000
+}
+
+fn latency(account: &LatencyAccount, pool: &Pool) -> Latency {
+    if account.count == 0 {
+        return Latency::default();
+    }
+    let micros = |nanos: u64| Some(nanos as f64 / 1000.0);
+    let at = |q| {
+        Some(
+            (quantile(account, pool, q) as f64)
+                .clamp(account.min as f64 / 1000.0, account.max as f64 / 1000.0),
+        )
+    };
+    Latency {
+        count: account.count,
+        min: micros(account.min),
+        mean: Some(account.sum as f64 / account.count as f64 / 1000.0),
+        p50: at(0.5),
+        p90: at(0.9),
+        p95: at(0.95),
+        p99: at(0.99),
+        p999: at(0.999),
+        max: micros(account.max),
+    }
+}
+
+fn notes(report: &mut Report, counted: &Counted<'_>) {
+    let mut note = |code, text: String| report.notes.push(Note { code, text });
+    for (role, account) in counted.accounts.roles() {
+        let (queries, responses) = (account.account.queries, account.account.responses);
+        if responses == 0 {
+            note(
+                "one-way-capture",
+                format!(
+                    "one-way capture ({role}): only queries were seen, {queries} of them; whether they were answered is unknown"
+                ),
+            );
+        } else if queries == 0 {
+            note(
+                "one-way-capture",
+                format!(
+                    "one-way capture ({role}): only responses were seen, {responses} of them; latency and unanswered queries are unknown"
+                ),
+            );
+        }
+        if is_coarse(&account.account.latency, counted.accounts.pool()) {
+            note(
+                "coarse-clock",
+                format!(
+                    "the clock behind the {role} messages steps by a millisecond or more: latencies below that read as 0"
+                ),
+            );
+        }
+        let transactions = &account.transactions;
+        if transactions.negative_latency > 0 {
+            note(
+                "negative-latency",
+                format!(
+                    "{} of {} answered transactions ({role}) have a response stamped before its query; they are in no latency figure",
+                    transactions.negative_latency, transactions.answered
+                ),
+            );
+        }
+        if transactions.evicted > 0 {
+            note(
+                "evicted",
+                format!(
+                    "{} queries ({role}) were given up before their timeout for want of memory; they are counted as pending",
+                    transactions.evicted
+                ),
+            );
+        }
+    }
+    if counted.matcher.clock_steps > 0 {
+        note(
+            "clock-steps",
+            format!("traffic time stepped back by more than a minute {} times", counted.matcher.clock_steps),
+        );
+    }
+}
+
+/// Whether a clock knows no time between 0 and a millisecond: half or more of the samples are 0, and none is between.
+fn is_coarse(account: &LatencyAccount, pool: &Pool) -> bool {
+    let zero = pool.buckets(account.histogram).find(|&(bucket, _)| bucket == 0).map_or(0, |(_, count)| count);
+    let between =
+        pool.buckets(account.histogram).any(|(bucket, _)| bucket > 0 && latency::upper_bound(bucket) < 1000);
+    account.count >= SLOW_SAMPLES && zero * 2 >= account.count && !between
+}
+
+impl Transactions {
+    /// Adds the counts of another role.
+    pub const fn add(&mut self, other: &Self) {
+        self.answered += other.answered;
+        self.unanswered += other.unanswered;
+        self.pending += other.pending;
+        self.retransmissions += other.retransmissions;
+        self.duplicate_responses += other.duplicate_responses;
+        self.orphan_responses += other.orphan_responses;
+        self.negative_latency += other.negative_latency;
+        self.unknown_latency += other.unknown_latency;
+        self.evicted += other.evicted;
+    }
+}

@@ -1,0 +1,616 @@
+//! Queries and responses paired into transactions, in traffic time.
+//!
+//! The key is transport, both addresses and ports, id, and the question with its name lower-cased; a message without a
+//! readable question pairs on the rest. Only what is outstanding is held: an answered transaction leaves at once,
+//! unless it was retransmitted and further responses may come. Entries stand in a slab, indexed by a keyed hash of the
+//! addresses, ports and id, and in one list in order of arrival, from whose head they expire.
+//!
+//! Servers' taps deliver out of order by up to a second, so a response without a query waits that long for one that
+//! was sent before it, and nothing expires before that much more than the query timeout has passed.
+
+use std::hash::{BuildHasher, Hasher};
+
+use foldhash::fast::RandomState;
+use hashbrown::HashTable;
+use lowtide_proto::{Class, Endpoint, Facts, Message, Observation, Qtype, Rcode, Role, Timestamp, Transport};
+
+use crate::event::{Event, EventSink, Outcome};
+
+/// How far out of order a source may deliver, in nanoseconds.
+pub const DISORDER: i64 = 1_000_000_000;
+
+/// A step back of traffic time by more than this is a clock step, in nanoseconds.
+const CLOCK_STEP: i64 = 60_000_000_000;
+
+/// Outstanding entries of one client port, server and id. More are a flood with crafted ids: the oldest are given up, so
+/// that a lookup stays short.
+const MAX_SAME_KEY: usize = 64;
+
+/// Octets of a name that an entry holds itself; longer names are held apart.
+const INLINE_NAME: usize = 64;
+
+const NONE: u32 = u32::MAX;
+
+/// The bounds of a [`Matcher`].
+#[derive(Clone, Copy, Debug)]
+pub struct MatcherLimits {
+    /// How long a response may take, in nanoseconds.
+    pub query_timeout: i64,
+    /// How many messages may be outstanding; about 240 octets each.
+    pub outstanding: usize,
+}
+
+impl Default for MatcherLimits {
+    fn default() -> Self {
+        Self { query_timeout: 5_000_000_000, outstanding: 262_144 }
+    }
+}
+
+/// What an entry waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// A query, for its response.
+    Query,
+    /// A response, for the query that the source delivers late.
+    Response,
+    /// An answered transaction, for as many further responses as it had further queries.
+    Answered,
+}
+
+/// Addresses, ports, id and what else must be equal for a response to belong to a query, the question apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Path {
+    client: Endpoint,
+    server: Endpoint,
+    id: u16,
+    transport: Transport,
+    side: Side,
+}
+
+/// Roles whose messages pair with each other: BIND logs an authoritative server's traffic as `AUTH_QUERY` and
+/// `CLIENT_RESPONSE`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Side {
+    Wire,
+    Serving,
+    Resolver,
+    Forwarder,
+    Stub,
+    Tool,
+    Update,
+}
+
+impl Side {
+    #[inline]
+    const fn of(role: Role) -> Self {
+        match role {
+            Role::Wire => Side::Wire,
+            Role::Auth | Role::Client => Side::Serving,
+            Role::Resolver => Side::Resolver,
+            Role::Forwarder => Side::Forwarder,
+            Role::Stub => Side::Stub,
+            Role::Tool => Side::Tool,
+            Role::Update => Side::Update,
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    hash: u64,
+    /// Arrival number: slots are reused, and several messages may have one time.
+    arrival: u64,
+    name_hash: u64,
+    path: Path,
+    time: Timestamp,
+    state: State,
+    role: Role,
+    qtype: Qtype,
+    qclass: Class,
+    /// Of `State::Answered`: further responses that may come. Else further queries that came.
+    further: u32,
+    /// Of `State::Response`: what the response says.
+    response: ResponseFacts,
+    name: EntryName,
+    older: u32,
+    newer: u32,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct ResponseFacts {
+    rcode: Rcode,
+    nodata: bool,
+    referral: bool,
+    truncated: bool,
+    zone_labels: Option<u8>,
+    own_latency: Option<i64>,
+    time_known: bool,
+}
+
+impl ResponseFacts {
+    #[inline]
+    fn of(observation: &Observation<'_>) -> Self {
+        let message = &observation.message;
+        Self {
+            rcode: message.rcode,
+            nodata: message.facts.contains(Facts::NODATA),
+            referral: message.facts.contains(Facts::REFERRAL),
+            truncated: message.facts.contains(Facts::TRUNCATED),
+            zone_labels: message.zone_labels,
+            own_latency: observation.own_latency,
+            time_known: !message.facts.contains(Facts::TIME_UNKNOWN),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum EntryName {
+    Inline(u8, [u8; INLINE_NAME]),
+    /// Length and slot in [`Matcher::long_names`].
+    Long(u8, u32),
+}
+
+/// Counts of the matcher that no event carries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MatcherCounters {
+    /// Steps back of traffic time by more than a minute.
+    pub clock_steps: u64,
+}
+
+/// Pairs queries with responses.
+#[derive(Debug)]
+pub struct Matcher {
+    limits: MatcherLimits,
+    hasher: RandomState,
+    entries: Vec<Entry>,
+    free: Vec<u32>,
+    index: HashTable<u32>,
+    oldest: u32,
+    newest: u32,
+    long_names: Vec<[u8; 255]>,
+    free_long_names: Vec<u32>,
+    arrivals: u64,
+    clock: Option<Timestamp>,
+    counters: MatcherCounters,
+}
+
+impl Matcher {
+    /// A matcher with nothing outstanding.
+    pub fn new(limits: MatcherLimits) -> Self {
+        Self {
+            limits,
+            hasher: RandomState::default(),
+            entries: Vec::new(),
+            free: Vec::new(),
+            index: HashTable::new(),
+            oldest: NONE,
+            newest: NONE,
+            long_names: Vec::new(),
+            free_long_names: Vec::new(),
+            arrivals: 0,
+            clock: None,
+            counters: MatcherCounters::default(),
+        }
+    }
+
+    /// What no event carries.
+    pub const fn counters(&self) -> &MatcherCounters {
+        &self.counters
+    }
+
+    /// Messages outstanding.
+    pub fn outstanding(&self) -> usize {
+        self.index.len()
+    }
+
+    /// Takes a message in; says what it decides to `sink`.
+    #[inline]
+    pub fn observe(&mut self, observation: &Observation<'_>, sink: &mut impl EventSink) {
+        self.advance(observation.time, sink);
+        let path = Path {
+            client: observation.client,
+            server: observation.server,
+            id: observation.message.id,
+            transport: observation.transport,
+            side: Side::of(observation.role),
+        };
+        let hash = self.path_hash(&path);
+        if observation.message.is_response {
+            self.response(hash, path, observation, sink);
+        } else {
+            self.query(hash, path, observation, sink);
+        }
+    }
+
+    /// Moves traffic time to `now` and lets expire what has waited too long.
+    #[inline]
+    pub fn advance(&mut self, now: Timestamp, sink: &mut impl EventSink) {
+        match self.clock {
+            Some(clock) if now.since(clock) <= 0 => {
+                if clock.since(now) <= CLOCK_STEP {
+                    return;
+                }
+                self.counters.clock_steps += 1;
+            }
+            _ => {}
+        }
+        self.clock = Some(now);
+        while let Some(oldest) = self.entries.get(self.oldest as usize) {
+            let age = now.since(oldest.time);
+            let limit = match oldest.state {
+                State::Response => DISORDER,
+                State::Query | State::Answered => self.limits.query_timeout.saturating_add(DISORDER),
+            };
+            // An entry far in the future stood before a clock step: its age can no longer be told.
+            let outcome = match age {
+                age if age > limit => Outcome::Unanswered,
+                age if age < -CLOCK_STEP => Outcome::Pending,
+                _ => break,
+            };
+            self.close(self.oldest, outcome, sink);
+        }
+    }
+
+    /// Ends the data at `end`: what is younger than the query timeout is pending, the rest unanswered.
+    pub fn finish(&mut self, end: Timestamp, sink: &mut impl EventSink) {
+        let end = self.clock.map_or(end, |clock| if end.since(clock) > 0 { end } else { clock });
+        while let Some(oldest) = self.entries.get(self.oldest as usize) {
+            let late = end.since(oldest.time) > self.limits.query_timeout;
+            self.close(self.oldest, if late { Outcome::Unanswered } else { Outcome::Pending }, sink);
+        }
+    }
+
+    fn query(&mut self, hash: u64, path: Path, observation: &Observation<'_>, sink: &mut impl EventSink) {
+        let message = &observation.message;
+        let name = message.qname.0;
+        let time = observation.time;
+        let mut same_key = 0;
+        let mut oldest_same_key = NONE;
+        let mut found = None;
+        for &at in self.index.iter_hash(hash) {
+            let Some(entry) =
+                self.entries.get(at as usize).filter(|entry| entry.hash == hash && entry.path == path)
+            else {
+                continue;
+            };
+            same_key += 1;
+            if oldest_same_key == NONE || self.is_older(at, oldest_same_key) {
+                oldest_same_key = at;
+            }
+            let waits = match entry.state {
+                State::Query => true,
+                State::Response => (0..=self.limits.query_timeout).contains(&entry.time.since(time)),
+                State::Answered => false,
+            };
+            if waits
+                && self.same_question(entry, message)
+                && found.is_none_or(|other| self.is_older(at, other))
+            {
+                found = Some(at);
+            }
+        }
+        if let Some((at, entry)) = found.and_then(|at| Some((at, self.entries.get_mut(at as usize)?))) {
+            match entry.state {
+                State::Query if time.since(entry.time) <= self.limits.query_timeout => {
+                    entry.further = entry.further.saturating_add(1);
+                    let event = query_event(observation, entry.name_hash, Outcome::Retransmission);
+                    sink.event(&event, name);
+                    return;
+                }
+                State::Query => self.close(at, Outcome::Unanswered, sink),
+                _ => {
+                    let mut event = query_event(observation, entry.name_hash, Outcome::Answered);
+                    fill_response(&mut event, entry.response, entry.time.since(time));
+                    if message.facts.contains(Facts::TIME_UNKNOWN) {
+                        event.latency = entry.response.own_latency;
+                    }
+                    let held = self.remove(at);
+                    let name = if name.is_empty() {
+                        held.as_ref().map_or(name, |held| self.name(held))
+                    } else {
+                        name
+                    };
+                    sink.event(&event, name);
+                    self.release_name(held);
+                    return;
+                }
+            }
+        } else if same_key >= MAX_SAME_KEY {
+            self.close(oldest_same_key, Outcome::Evicted, sink);
+        }
+        let name_hash = self.hash_name(name);
+        self.insert(hash, name_hash, path, State::Query, observation, sink);
+    }
+
+    fn response(&mut self, hash: u64, path: Path, observation: &Observation<'_>, sink: &mut impl EventSink) {
+        let message = &observation.message;
+        let time = observation.time;
+        let mut query = None;
+        let mut answered = None;
+        for &at in self.index.iter_hash(hash) {
+            let Some(entry) = self.entries.get(at as usize) else { continue };
+            if entry.hash != hash || entry.path != path || !self.same_question(entry, message) {
+                continue;
+            }
+            let slot = match entry.state {
+                State::Query => &mut query,
+                State::Answered => &mut answered,
+                State::Response => continue,
+            };
+            if slot.is_none_or(|other| self.is_older(at, other)) {
+                *slot = Some(at);
+            }
+        }
+        let response = ResponseFacts::of(observation);
+        if let Some((at, entry)) = query.and_then(|at| Some((at, self.entries.get_mut(at as usize)?))) {
+            let latency = time.since(entry.time);
+            if latency <= self.limits.query_timeout {
+                let further = std::mem::take(&mut entry.further);
+                let mut event = Event {
+                    time: entry.time,
+                    latency: None,
+                    name_hash: entry.name_hash,
+                    server: path.server.address,
+                    qtype: entry.qtype,
+                    rcode: response.rcode,
+                    outcome: Outcome::Answered,
+                    role: entry.role,
+                    nodata: false,
+                    referral: false,
+                    truncated: false,
+                    has_question: entry.qtype.0 != 0,
+                    zone_labels: None,
+                };
+                fill_response(&mut event, response, latency);
+                if !entry.response.time_known {
+                    event.latency = response.own_latency;
+                }
+                if further > 0 {
+                    entry.state = State::Answered;
+                    entry.further = further;
+                    if let Some(entry) = self.entries.get(at as usize) {
+                        sink.event(&event, self.name(entry));
+                    }
+                } else {
+                    let entry = self.remove(at);
+                    if let Some(entry) = &entry {
+                        sink.event(&event, self.name(entry));
+                    }
+                    self.release_name(entry);
+                }
+                return;
+            }
+            self.close(at, Outcome::Unanswered, sink);
+        }
+        let name_hash = self.hash_name(message.qname.0);
+        if let Some((at, entry)) = answered.and_then(|at| Some((at, self.entries.get_mut(at as usize)?))) {
+            let mut event = query_event(observation, entry.name_hash, Outcome::Duplicate);
+            event.role = entry.role;
+            event.qtype = entry.qtype;
+            fill_response(&mut event, response, 0);
+            event.latency = None;
+            entry.further -= 1;
+            let spent = entry.further == 0;
+            if let Some(entry) = self.entries.get(at as usize) {
+                sink.event(&event, self.name(entry));
+            }
+            if spent {
+                let entry = self.remove(at);
+                self.release_name(entry);
+            }
+            return;
+        }
+        self.insert(hash, name_hash, path, State::Response, observation, sink);
+    }
+
+    /// Whether the entry and the message ask the same; a question that could not be read agrees with any.
+    #[inline]
+    fn same_question(&self, entry: &Entry, message: &Message<'_>) -> bool {
+        let name = self.name(entry);
+        name.is_empty()
+            || message.qname.0.is_empty()
+            || entry.qclass.0 == 0
+            || message.qclass.0 == 0
+            || (entry.qtype == message.qtype && entry.qclass == message.qclass && name == message.qname.0)
+    }
+
+    /// Whether `at` arrived before `other`.
+    #[inline]
+    fn is_older(&self, at: u32, other: u32) -> bool {
+        match (self.entries.get(at as usize), self.entries.get(other as usize)) {
+            (Some(at), Some(other)) => at.arrival < other.arrival,
+            _ => false,
+        }
+    }
+
+    #[inline]
+    fn path_hash(&self, path: &Path) -> u64 {
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write_u128(path.client.address.to_bits());
+        hasher.write_u128(path.server.address.to_bits());
+        hasher.write_u64(
+            u64::from(path.client.port) << 48
+                | u64::from(path.server.port) << 32
+                | u64::from(path.id) << 16
+                | (path.transport as u64) << 8
+                | path.side as u64,
+        );
+        hasher.finish()
+    }
+
+    #[inline]
+    fn hash_name(&self, name: &[u8]) -> u64 {
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write(name);
+        hasher.finish()
+    }
+
+    #[inline]
+    fn name<'s>(&'s self, entry: &'s Entry) -> &'s [u8] {
+        let (octets, len) = match &entry.name {
+            EntryName::Inline(len, octets) => (octets.as_slice(), *len),
+            EntryName::Long(len, slot) => {
+                (self.long_names.get(*slot as usize).map(<[u8; 255]>::as_slice).unwrap_or_default(), *len)
+            }
+        };
+        octets.get(..usize::from(len)).unwrap_or_default()
+    }
+
+    #[inline]
+    fn hold_name(&mut self, name: &[u8]) -> EntryName {
+        let mut inline = [0; INLINE_NAME];
+        if let Some(room) = inline.get_mut(..name.len()) {
+            room.copy_from_slice(name);
+            return EntryName::Inline(name.len() as u8, inline);
+        }
+        let slot = self.free_long_names.pop().unwrap_or_else(|| {
+            self.long_names.push([0; 255]);
+            self.long_names.len() as u32 - 1
+        });
+        if let Some(room) = self.long_names.get_mut(slot as usize).and_then(|room| room.get_mut(..name.len()))
+        {
+            room.copy_from_slice(name);
+        }
+        EntryName::Long(name.len() as u8, slot)
+    }
+
+    #[inline]
+    fn release_name(&mut self, entry: Option<Entry>) {
+        if let Some(Entry { name: EntryName::Long(_, slot), .. }) = entry {
+            self.free_long_names.push(slot);
+        }
+    }
+
+    fn insert(
+        &mut self,
+        hash: u64,
+        name_hash: u64,
+        path: Path,
+        state: State,
+        observation: &Observation<'_>,
+        sink: &mut impl EventSink,
+    ) {
+        if self.index.len() >= self.limits.outstanding {
+            self.close(self.oldest, Outcome::Evicted, sink);
+        }
+        let message = &observation.message;
+        self.arrivals += 1;
+        let entry = Entry {
+            hash,
+            arrival: self.arrivals,
+            name_hash,
+            path,
+            time: observation.time,
+            state,
+            role: observation.role,
+            qtype: message.qtype,
+            qclass: message.qclass,
+            further: 0,
+            response: ResponseFacts::of(observation),
+            name: self.hold_name(message.qname.0),
+            older: self.newest,
+            newer: NONE,
+        };
+        let at = match self.free.pop() {
+            Some(at) => {
+                if let Some(slot) = self.entries.get_mut(at as usize) {
+                    *slot = entry;
+                }
+                at
+            }
+            None => {
+                self.entries.push(entry);
+                self.entries.len() as u32 - 1
+            }
+        };
+        match self.entries.get_mut(self.newest as usize) {
+            Some(newest) => newest.newer = at,
+            None => self.oldest = at,
+        }
+        self.newest = at;
+        let entries = &self.entries;
+        self.index.insert_unique(hash, at, |&at| entries.get(at as usize).map_or(0, |entry| entry.hash));
+    }
+
+    /// Takes an entry out of index and list. Its name is still held: [`Self::release_name`] gives it back.
+    #[inline]
+    fn remove(&mut self, at: u32) -> Option<Entry> {
+        let entry = self.entries.get(at as usize)?.clone();
+        if let Ok(found) = self.index.find_entry(entry.hash, |&other| other == at) {
+            found.remove();
+        }
+        match self.entries.get_mut(entry.older as usize) {
+            Some(older) => older.newer = entry.newer,
+            None => self.oldest = entry.newer,
+        }
+        match self.entries.get_mut(entry.newer as usize) {
+            Some(newer) => newer.older = entry.older,
+            None => self.newest = entry.older,
+        }
+        self.free.push(at);
+        Some(entry)
+    }
+
+    /// Ends an entry without its counterpart. `outcome` is that of a query; a response is then an orphan, and an
+    /// answered transaction needs no word.
+    fn close(&mut self, at: u32, outcome: Outcome, sink: &mut impl EventSink) {
+        let Some(entry) = self.remove(at) else { return };
+        let mut event = Event {
+            time: entry.time,
+            latency: None,
+            name_hash: entry.name_hash,
+            server: entry.path.server.address,
+            qtype: entry.qtype,
+            rcode: Rcode::NOERROR,
+            outcome,
+            role: entry.role,
+            nodata: false,
+            referral: false,
+            truncated: false,
+            has_question: entry.qtype.0 != 0,
+            zone_labels: None,
+        };
+        match entry.state {
+            State::Query => sink.event(&event, self.name(&entry)),
+            State::Response => {
+                event.outcome = Outcome::Orphan;
+                fill_response(&mut event, entry.response, 0);
+                event.latency = None;
+                sink.event(&event, self.name(&entry));
+            }
+            State::Answered => {}
+        }
+        self.release_name(Some(entry));
+    }
+}
+
+#[inline]
+fn query_event(observation: &Observation<'_>, name_hash: u64, outcome: Outcome) -> Event {
+    let message = &observation.message;
+    Event {
+        time: observation.time,
+        latency: None,
+        name_hash,
+        server: observation.server.address,
+        qtype: message.qtype,
+        rcode: Rcode::NOERROR,
+        outcome,
+        role: observation.role,
+        nodata: false,
+        referral: false,
+        truncated: false,
+        has_question: message.qtype.0 != 0,
+        zone_labels: None,
+    }
+}
+
+/// Adds what the response says. `matched` is the latency between the two messages, in nanoseconds.
+#[inline]
+fn fill_response(event: &mut Event, response: ResponseFacts, matched: i64) {
+    event.rcode = response.rcode;
+    event.nodata = response.nodata;
+    event.referral = response.referral;
+    event.truncated = response.truncated;
+    event.zone_labels = response.zone_labels;
+    event.latency = response.own_latency.or(response.time_known.then_some(matched));
+}
