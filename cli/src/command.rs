@@ -1,0 +1,106 @@
+//! The commands: from arguments to standard output and an exit code.
+
+use std::io::{BufWriter, IsTerminal, Write, stderr, stdin, stdout};
+use std::path::Path;
+use std::process::ExitCode;
+
+use anstream::{AutoStream, ColorChoice};
+use lowtide_aggregate::report::Report;
+
+use crate::args::{Cli, Command, ReplayArgs};
+use crate::error::Error;
+use crate::report::text::{input_name, printable};
+use crate::report::{Layout, render};
+use crate::{pages, pipeline, progress};
+
+/// Runs what the command line asks for. Reports go to standard output, everything else to standard error.
+pub fn run(cli: Cli) -> ExitCode {
+    let color = match cli.color {
+        clap::ColorChoice::Auto => AutoStream::choice(&stdout()),
+        clap::ColorChoice::Always => ColorChoice::Always,
+        clap::ColorChoice::Never => ColorChoice::Never,
+    };
+    let done = match &cli.command {
+        Command::Replay(args) => replay(args, color),
+        Command::Completions { shell } => print(&pages::completions(*shell)),
+        Command::Man { command } => pages::manual(command.as_deref()).and_then(|page| print(&page)),
+    };
+    match done {
+        Ok(code) => code,
+        Err(error) if error.is_broken_pipe() => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&error.to_string());
+            error.exit_code()
+        }
+    }
+}
+
+fn replay(args: &ReplayArgs, color: ColorChoice) -> Result<ExitCode, Error> {
+    let options = args.options()?;
+    if options.files.iter().any(|path| path == Path::new("-")) && stdin().is_terminal() {
+        return Err(Error::Usage(
+            "standard input is a terminal: pipe a capture into it, as in 'tcpdump -w - | lowtide replay -'"
+                .to_owned(),
+        ));
+    }
+    let progress = progress::on_terminal(args.quiet);
+    let report = pipeline::replay(&options, &*progress);
+    progress.finish();
+    let report = report?;
+
+    let written = if args.json {
+        write_json(&report)
+    } else {
+        let layout = Layout { width: terminal_width(), top: args.top, interval: args.interval };
+        write_text(&render(&report, &layout), color)
+    };
+    match written {
+        Err(error) if !error.is_broken_pipe() => return Err(error),
+        _ => {}
+    }
+    Ok(if complain_of_damage(&report) && !args.lenient { ExitCode::from(1) } else { ExitCode::SUCCESS })
+}
+
+fn write_json(report: &Report) -> Result<(), Error> {
+    let mut out = BufWriter::new(stdout().lock());
+    serde_json::to_writer_pretty(&mut out, report)?;
+    out.write_all(b"\n").and_then(|()| out.flush()).map_err(Error::Output)
+}
+
+fn write_text(text: &str, color: ColorChoice) -> Result<(), Error> {
+    let mut out = AutoStream::new(stdout().lock(), color);
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Error::Output)
+}
+
+fn print(bytes: &[u8]) -> Result<ExitCode, Error> {
+    let mut out = stdout().lock();
+    out.write_all(bytes).and_then(|()| out.flush()).map_err(Error::Output)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// One line for each damaged input; whether there was one.
+fn complain_of_damage(report: &Report) -> bool {
+    let mut any = false;
+    for input in &report.inputs {
+        if let Some(damaged) = &input.damaged {
+            any = true;
+            complain(&format!(
+                "{}: damaged at offset {}: {}; everything before it is counted",
+                input_name(&input.path),
+                damaged.offset,
+                printable(&damaged.reason)
+            ));
+        }
+    }
+    any
+}
+
+/// One line on standard error, written at once so that other writers do not get between. When even that cannot be written there is nobody left to tell.
+fn complain(line: &str) {
+    let _ = stderr().write_all(format!("lowtide: {line}\n").as_bytes());
+}
+
+/// The terminal's width, 100 when there is none; very wide terminals do not make long lines easier to read.
+fn terminal_width() -> usize {
+    terminal_size::terminal_size_of(stdout()).map_or(100, |(width, _)| usize::from(width.0))
+}
