@@ -6,8 +6,13 @@ use crate::event::{Event, Outcome};
 use crate::latency::{self, Histogram, Pool};
 
 /// Counts of one thing, and its latency histogram, whose memory is a [`Pool`]'s.
+///
+/// In this order, so that what every answered transaction changes stands together.
 #[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
 pub struct Account {
+    /// Latency of answered transactions.
+    pub latency: LatencyAccount,
     /// Queries.
     pub queries: u64,
     /// Responses.
@@ -22,28 +27,26 @@ pub struct Account {
     pub refused: u64,
     /// Transactions without a response.
     pub unanswered: u64,
-    /// Latency of answered transactions.
-    pub latency: LatencyAccount,
 }
 
-/// Latency of answered transactions: exact sum and extremes in nanoseconds, and the histogram.
+/// Latency of answered transactions: exact sum and extremes in nanoseconds, and the histogram, which also knows how many
+/// there are.
 #[derive(Clone, Copy, Debug)]
+#[repr(C)]
 pub struct LatencyAccount {
-    /// Samples.
-    pub count: u64,
+    /// How they spread.
+    pub histogram: Histogram,
     /// Their sum.
     pub sum: u64,
     /// The smallest; `u64::MAX` without samples.
     pub min: u64,
     /// The largest.
     pub max: u64,
-    /// How they spread.
-    pub histogram: Histogram,
 }
 
 impl Default for LatencyAccount {
     fn default() -> Self {
-        Self { count: 0, sum: 0, min: u64::MAX, max: 0, histogram: Histogram::default() }
+        Self { histogram: Histogram::default(), sum: 0, min: u64::MAX, max: 0 }
     }
 }
 
@@ -51,11 +54,15 @@ impl LatencyAccount {
     /// Adds a sample, in nanoseconds.
     #[inline]
     pub fn add(&mut self, nanos: u64, pool: &mut Pool) {
-        self.count += 1;
         self.sum = self.sum.saturating_add(nanos);
         self.min = self.min.min(nanos);
         self.max = self.max.max(nanos);
         pool.add(&mut self.histogram, latency::bucket(nanos / 1000), 1);
+    }
+
+    /// How many samples there are.
+    pub fn count(&self, pool: &Pool) -> u64 {
+        pool.buckets(self.histogram).map(|(_, count)| count).sum()
     }
 }
 
@@ -64,10 +71,15 @@ impl Account {
     #[inline]
     pub fn count(&mut self, event: &Event, pool: &mut Pool) {
         self.queries += u64::from(event.outcome.has_query());
-        self.unanswered += u64::from(event.outcome == Outcome::Unanswered);
+        // Branches, because adding 0 would load a cache line that is seldom needed.
+        if event.outcome == Outcome::Unanswered {
+            self.unanswered += 1;
+        }
         if event.outcome.has_response() {
             self.responses += 1;
-            self.nodata += u64::from(event.nodata);
+            if event.nodata {
+                self.nodata += 1;
+            }
             match event.rcode {
                 Rcode::NXDOMAIN => self.nxdomain += 1,
                 Rcode::SERVFAIL => self.servfail += 1,
@@ -86,6 +98,21 @@ impl Account {
         self.add_figures(other);
     }
 
+    /// Adds the counts of another account of the same pool.
+    pub fn add_within(&mut self, other: &Self, pool: &mut Pool) {
+        let buckets: Vec<_> = pool.buckets(other.latency.histogram).collect();
+        for (bucket, count) in buckets {
+            pool.add(&mut self.latency.histogram, bucket, count);
+        }
+        self.add_figures(other);
+    }
+
+    /// Adds the counts of another account of the same pool and gives its histogram's memory back.
+    pub fn absorb(&mut self, mut other: Self, pool: &mut Pool) {
+        self.add_within(&other, pool);
+        pool.release(&mut other.latency.histogram);
+    }
+
     /// Adds everything of another account but its histogram.
     const fn add_figures(&mut self, other: &Self) {
         self.queries += other.queries;
@@ -95,23 +122,12 @@ impl Account {
         self.servfail += other.servfail;
         self.refused += other.refused;
         self.unanswered += other.unanswered;
-        self.latency.count += other.latency.count;
         self.latency.sum = self.latency.sum.saturating_add(other.latency.sum);
         self.latency.min =
             if other.latency.min < self.latency.min { other.latency.min } else { self.latency.min };
         self.latency.max =
             if other.latency.max > self.latency.max { other.latency.max } else { self.latency.max };
     }
-}
-
-/// Adds an account of the same pool and gives its histogram's memory back.
-pub(crate) fn add_account(into: &mut Account, mut from: Account, pool: &mut Pool) {
-    let buckets: Vec<_> = pool.buckets(from.latency.histogram).collect();
-    pool.release(&mut from.latency.histogram);
-    for (bucket, count) in buckets {
-        pool.add(&mut into.latency.histogram, bucket, count);
-    }
-    into.add_figures(&from);
 }
 
 /// Counts by response code.

@@ -7,7 +7,7 @@ use std::net::Ipv6Addr;
 use foldhash::fast::RandomState;
 use lowtide_proto::{Qtype, Role};
 
-use crate::account::{Account, RcodeCounts, add_account};
+use crate::account::{Account, RcodeCounts};
 use crate::event::{Event, Outcome};
 use crate::latency::Pool;
 use crate::report::Transactions;
@@ -22,7 +22,7 @@ const MAX_INTERVALS: usize = 100_000;
 /// The account of one role.
 #[derive(Clone)]
 pub struct RoleAccount {
-    /// Counts and latency.
+    /// Counts and latency: the sum of the intervals, once the accounts are closed.
     pub account: Account,
     /// Transactions.
     pub transactions: Transactions,
@@ -109,7 +109,7 @@ impl Intervals {
     fn settle(&mut self, pool: &mut Pool) {
         let (number, account) = std::mem::take(&mut self.current);
         if account.queries + account.responses > 0 {
-            add_account(self.accounts.entry(number).or_default(), account, pool);
+            self.accounts.entry(number).or_default().absorb(account, pool);
         }
         while self.accounts.len() > MAX_INTERVALS {
             self.widen(pool);
@@ -119,7 +119,7 @@ impl Intervals {
     fn widen(&mut self, pool: &mut Pool) {
         self.width *= 2;
         for (number, account) in std::mem::take(&mut self.accounts) {
-            add_account(self.accounts.entry(number / 2).or_default(), account, pool);
+            self.accounts.entry(number / 2).or_default().absorb(account, pool);
         }
     }
 
@@ -163,9 +163,15 @@ impl Accounts {
         }
     }
 
-    /// Ends the counting: settles what was held back.
+    /// Ends the counting: settles what was held back and sums up.
     pub fn close(&mut self) {
-        self.roles.iter_mut().for_each(|role| role.intervals.settle(&mut self.pool));
+        for role in &mut self.roles {
+            role.intervals.settle(&mut self.pool);
+            role.account = Account::default();
+            for interval in role.intervals.accounts.values() {
+                role.account.add_within(interval, &mut self.pool);
+            }
+        }
     }
 
     /// The histograms' memory.
@@ -178,7 +184,7 @@ impl Accounts {
         self.servers.iter().map(|(&(address, role), account)| (address, role, account))
     }
 
-    /// The roles that were seen.
+    /// The roles that were seen; to be asked once the accounts are closed.
     pub fn roles(&self) -> impl Iterator<Item = (Role, &RoleAccount)> {
         let seen =
             |(_, account): &(Role, &RoleAccount)| account.account.queries + account.account.responses > 0;
@@ -201,7 +207,6 @@ impl RoleAccount {
 
     #[inline]
     fn count(&mut self, event: &Event, pool: &mut Pool) {
-        self.account.count(event, pool);
         self.intervals.count(event, pool);
         let transactions = &mut self.transactions;
         match event.outcome {

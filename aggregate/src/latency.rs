@@ -219,6 +219,18 @@ impl Pool {
         sparse.chain((0..).zip(dense.iter().copied()).filter(|&(_, count)| count > 0))
     }
 
+    /// Loads the first counter, so that a later [`Self::add`] finds it in the cache.
+    #[inline]
+    pub fn touch(&self, histogram: Histogram) -> u64 {
+        let class = usize::from(histogram.class);
+        match self.sparse.get(class).zip(CLASSES.get(class)) {
+            Some((slab, size)) => {
+                slab.items.get(histogram.slot as usize * size).map_or(0, |&entry| u64::from(entry))
+            }
+            None => 0,
+        }
+    }
+
     /// Adds every bucket of a histogram of another pool.
     pub fn merge(&mut self, into: &mut Histogram, other: &Pool, from: Histogram) {
         for (bucket, count) in other.buckets(from) {

@@ -17,9 +17,19 @@ pub struct MessageCounts {
     pub opcodes: [u64; 16],
     /// Over IPv4.
     pub ipv4: u64,
-    /// Messages of each fact, by bit number of [`Facts`].
-    facts: [u64; 17],
+    /// Messages of each fact in [`COUNTED`], by bit number of [`Facts`].
+    facts: [u64; 32],
 }
+
+/// The facts that are counted.
+const COUNTED: Facts = Facts::EDNS
+    .union(Facts::DNSSEC_OK)
+    .union(Facts::CLIENT_SUBNET)
+    .union(Facts::COOKIE)
+    .union(Facts::NO_QUESTION)
+    .union(Facts::MANY_QUESTIONS)
+    .union(Facts::TRAILING_OCTETS)
+    .union(Facts::CUT);
 
 impl MessageCounts {
     /// Counts a message.
@@ -42,13 +52,17 @@ impl MessageCounts {
             *counter += 1;
         }
         self.ipv4 += u64::from(observation.server.is_ipv4());
-        let facts = message.facts.bits();
-        for (bit, counter) in self.facts.iter_mut().enumerate() {
-            *counter += u64::from(facts >> bit & 1);
+        let mut facts = message.facts.intersection(COUNTED).bits();
+        while facts != 0 {
+            if let Some(counter) = self.facts.get_mut(facts.trailing_zeros() as usize) {
+                *counter += 1;
+            }
+            facts &= facts - 1;
         }
     }
 
-    /// Messages of which a fact (one bit) is true.
+    /// Messages of which a fact is true: one of EDNS, its options and DO, of those about questions, and of trailing
+    /// octets or a cut.
     pub fn with(&self, fact: Facts) -> u64 {
         self.facts.get(fact.bits().trailing_zeros() as usize).copied().unwrap_or_default()
     }

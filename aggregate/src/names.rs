@@ -10,13 +10,14 @@
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher};
+use std::mem::offset_of;
 
 use cardinality_estimator::CardinalityEstimator;
 use lowtide_proto::{Name, Qtype, Role};
 
-use crate::account::{Account, add_account};
+use crate::account::Account;
 use crate::event::{Event, EventBatch};
-use crate::latency::Pool;
+use crate::latency::{Histogram, Pool};
 use crate::zones::ZoneMap;
 
 /// How many tables the names are spread over: as many threads can count names side by side.
@@ -44,10 +45,11 @@ fn distinct_hash(name: &[u8]) -> u64 {
 }
 
 /// The account of a role, name and type.
+///
+/// Two cache lines, of which an answered transaction without an error needs the first alone.
 #[derive(Clone, Copy, Debug)]
+#[repr(C, align(64))]
 pub struct Row {
-    /// The keyed hash of the name.
-    name_hash: u64,
     name_start: u32,
     name_len: u8,
     /// In which role it was seen.
@@ -58,6 +60,43 @@ pub struct Row {
     pub zone_labels: Option<u8>,
     /// Its counts.
     pub account: Account,
+}
+
+const _: () = assert!(size_of::<Row>() == 128 && offset_of!(Row, account.nodata) == 64);
+
+/// Rows by number, in pieces that never move: growing copies nothing.
+#[derive(Default)]
+struct Rows {
+    pieces: Vec<Vec<Row>>,
+    len: usize,
+}
+
+impl Rows {
+    const PIECE: usize = 256;
+
+    #[inline]
+    fn get(&self, at: usize) -> Option<&Row> {
+        self.pieces.get(at / Self::PIECE)?.get(at % Self::PIECE)
+    }
+
+    #[inline]
+    fn get_mut(&mut self, at: usize) -> Option<&mut Row> {
+        self.pieces.get_mut(at / Self::PIECE)?.get_mut(at % Self::PIECE)
+    }
+
+    fn push(&mut self, row: Row) {
+        if self.len.is_multiple_of(Self::PIECE) {
+            self.pieces.push(Vec::with_capacity(Self::PIECE));
+        }
+        if let Some(piece) = self.pieces.last_mut() {
+            piece.push(row);
+            self.len += 1;
+        }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Row> {
+        self.pieces.iter().flatten()
+    }
 }
 
 /// What the rows of a role and zone came to that had to leave the table.
@@ -71,9 +110,10 @@ pub struct Other {
 
 /// One partition's rows.
 pub struct NameTable {
-    /// Upper hash half and row number + 1; 0 is free. Open addressing, linear probing, at most half full.
+    /// Upper hash half and row number + 1; 0 is free. Open addressing from the place that the uppermost bits name, linear
+    /// probing, at most half full. So it grows without asking the rows.
     index: Vec<u64>,
-    rows: Vec<Row>,
+    rows: Rows,
     names: Vec<u8>,
     limit: usize,
     swept: bool,
@@ -87,7 +127,7 @@ impl NameTable {
     pub fn new(limit: usize) -> Self {
         Self {
             index: vec![0; 64],
-            rows: Vec::new(),
+            rows: Rows::default(),
             names: Vec::new(),
             limit: limit.clamp(2, u32::MAX as usize / 2),
             swept: false,
@@ -120,14 +160,14 @@ impl NameTable {
     pub fn memory(&self) -> usize {
         self.pool.memory()
             + self.index.capacity() * 8
-            + self.rows.capacity() * size_of::<Row>()
+            + self.rows.pieces.len() * Rows::PIECE * size_of::<Row>()
             + self.names.capacity()
     }
 
     /// Distinct names that have a row.
     pub fn distinct_names(&self) -> usize {
-        let mut order: Vec<(u64, u32)> =
-            self.rows.iter().zip(0..).map(|(row, at)| (row.name_hash, at)).collect();
+        let hash = |row| distinct_hash(self.name(row).0);
+        let mut order: Vec<(u64, u32)> = self.rows.iter().zip(0..).map(|(row, at)| (hash(row), at)).collect();
         order.sort_unstable();
         let name =
             |at: u32| self.rows.get(at as usize).map(|row| self.name(row)).filter(|name| !name.0.is_empty());
@@ -170,10 +210,21 @@ impl NameTable {
         }
     }
 
+    /// The place in an index of `len` entries where the search for an entry or hash with these upper bits begins.
+    #[inline]
+    const fn first_slot(upper: u64, len: usize) -> usize {
+        (upper >> (u64::BITS - len.trailing_zeros())) as usize
+    }
+
+    #[inline]
+    fn first_entry(&self, hash: u64) -> u64 {
+        self.index.get(Self::first_slot(hash, self.index.len())).copied().unwrap_or_default()
+    }
+
     #[inline]
     fn find(&self, hash: u64, event: &Event, name: &[u8]) -> Option<usize> {
         let mask = self.index.len() - 1;
-        let mut slot = hash as usize & mask;
+        let mut slot = Self::first_slot(hash, self.index.len());
         loop {
             let entry = *self.index.get(slot)?;
             if entry == 0 {
@@ -182,10 +233,9 @@ impl NameTable {
             if entry >> 32 == hash >> 32 {
                 let at = (entry as u32 - 1) as usize;
                 if let Some(row) = self.rows.get(at)
-                    && row.name_hash == event.name_hash
                     && row.qtype == event.qtype
                     && row.role == event.role
-                    && self.name(row).0 == name
+                    && self.name(row).is_same(Name(name))
                 {
                     return Some(at);
                 }
@@ -197,15 +247,14 @@ impl NameTable {
     #[cold]
     fn insert(&mut self, hash: u64, event: &Event, name: &[u8], zones: &ZoneMap) -> usize {
         let arena_full = self.names.len() + name.len() > u32::MAX as usize;
-        if self.rows.len() >= self.limit || arena_full {
+        if self.rows.len >= self.limit || arena_full {
             self.sweep(zones);
         }
-        if (self.rows.len() + 1) * 2 > self.index.len() {
-            self.rebuild_index(self.index.len() * 2);
+        if (self.rows.len + 1) * 2 > self.index.len() {
+            self.grow_index();
         }
-        let at = self.rows.len();
+        let at = self.rows.len;
         self.rows.push(Row {
-            name_hash: event.name_hash,
             name_start: self.names.len() as u32,
             name_len: name.len() as u8,
             role: event.role,
@@ -214,35 +263,36 @@ impl NameTable {
             account: Account::default(),
         });
         self.names.extend_from_slice(name);
-        Self::index_row(&mut self.index, hash, at);
+        Self::index_row(&mut self.index, hash >> 32 << 32 | (at as u64 + 1));
         at
     }
 
     #[inline]
-    fn index_row(index: &mut [u64], hash: u64, at: usize) {
+    fn index_row(index: &mut [u64], entry: u64) {
         let mask = index.len() - 1;
-        let mut slot = hash as usize & mask;
-        while let Some(entry) = index.get_mut(slot) {
-            if *entry == 0 {
-                *entry = (hash >> 32 << 32) | (at as u64 + 1);
+        let mut slot = Self::first_slot(entry, index.len());
+        while let Some(place) = index.get_mut(slot) {
+            if *place == 0 {
+                *place = entry;
                 return;
             }
             slot = (slot + 1) & mask;
         }
     }
 
-    fn rebuild_index(&mut self, size: usize) {
-        self.index.clear();
-        self.index.resize(size, 0);
-        for (at, row) in self.rows.iter().enumerate() {
-            Self::index_row(&mut self.index, Self::row_hash(row.name_hash, row.role, row.qtype), at);
-        }
+    #[cold]
+    fn grow_index(&mut self) {
+        let mut larger = vec![0; self.index.len() * 2];
+        self.index.iter().filter(|&&entry| entry != 0).for_each(|&entry| Self::index_row(&mut larger, entry));
+        self.index = larger;
     }
 
     /// Moves the lighter half of the rows into the `other` rows of their zones.
     #[cold]
     fn sweep(&mut self, zones: &ZoneMap) {
         self.swept = true;
+        let index = std::mem::take(&mut self.index);
+        self.index = vec![0; index.len()];
         let rows = std::mem::take(&mut self.rows);
         let names = std::mem::take(&mut self.names);
         let name = |row: &Row| {
@@ -250,32 +300,34 @@ impl NameTable {
             Name(names.get(start..start + usize::from(row.name_len)).unwrap_or_default())
         };
         let weight = |row: &Row| row.account.queries + row.account.responses;
-        let mut order: Vec<&Row> = rows.iter().collect();
-        let half = order.len() / 2;
+        let entries = index.into_iter().filter(|&entry| entry != 0);
+        let row = |entry: u64| rows.get((entry as u32 - 1) as usize).map(|row| (entry, row));
+        let mut order: Vec<(u64, &Row)> = entries.filter_map(row).collect();
         // Ties are broken by what the row is, so that the outcome is the same in every run.
-        order.sort_unstable_by(|one, other| {
+        order.sort_unstable_by(|(_, one), (_, other)| {
             let key = |row: &Row| (row.qtype, row.role);
             weight(other)
                 .cmp(&weight(one))
                 .then_with(|| name(one).cmp(&name(other)))
                 .then_with(|| key(one).cmp(&key(other)))
         });
-        for row in order.iter().skip(half) {
+        let (kept, gone) = order.split_at_checked(order.len() / 2).unwrap_or_default();
+        for (_, row) in gone {
             let zone = zones.zone_of(name(row), row.zone_labels).0;
             let mut key = (row.role, zone.0.to_vec());
             if self.other.len() >= MAX_OTHER_ZONES && !self.other.contains_key(&key) {
                 key.1 = Name::ROOT.0.to_vec();
             }
             let other = self.other.entry(key).or_default();
-            add_account(&mut other.account, row.account, &mut self.pool);
+            other.account.absorb(row.account, &mut self.pool);
             other.names.insert_hash(distinct_hash(name(row).0));
         }
-        for row in order.iter().take(half) {
-            let kept = name(row).0;
+        for (entry, row) in kept {
+            let upper = entry >> 32 << 32;
+            Self::index_row(&mut self.index, upper | (self.rows.len as u64 + 1));
             self.rows.push(Row { name_start: self.names.len() as u32, ..**row });
-            self.names.extend_from_slice(kept);
+            self.names.extend_from_slice(name(row).0);
         }
-        self.rebuild_index(self.index.len());
     }
 }
 
@@ -301,14 +353,8 @@ impl Names {
         let mut events = batch.iter();
         loop {
             let mut block = [None; BLOCK];
-            let mut touched = 0u64;
-            // Index slots and rows of the whole block are loaded first: the loads are independent, so their cache misses
-            // overlap, where one lookup after the other would wait for each.
-            for (slot, found) in block.iter_mut().zip(events.by_ref()) {
-                touched ^= self.tables.get(found.0).map_or(0, |table| table.touch(found.1));
-                *slot = Some(found);
-            }
-            std::hint::black_box(touched);
+            block.iter_mut().zip(events.by_ref()).for_each(|(slot, found)| *slot = Some(found));
+            self.prefetch(&block);
             for (partition, event, name) in block.iter().flatten() {
                 if let Some(table) = self.tables.get_mut(*partition) {
                     table.count(event, name, &self.zones);
@@ -324,19 +370,36 @@ impl Names {
     /// partition has rows on both sides.
     pub fn adopt(&mut self, other: Names) {
         for (mine, theirs) in self.tables.iter_mut().zip(other.tables) {
-            if !theirs.rows.is_empty() {
+            if theirs.rows.len > 0 {
                 *mine = theirs;
             }
         }
     }
-}
 
-impl NameTable {
-    /// Loads the index slot and the row that an event will most likely need.
+    /// Loads index slots, then rows, then names and histograms of a block of events. Within each round the loads are
+    /// independent of each other, so that their cache misses overlap, where one lookup after the other would wait for
+    /// each of its own.
     #[inline]
-    fn touch(&self, event: &Event) -> u64 {
-        let hash = Self::row_hash(event.name_hash, event.role, event.qtype);
-        let entry = self.index.get(hash as usize & (self.index.len() - 1)).copied().unwrap_or_default();
-        self.rows.get((entry as u32).wrapping_sub(1) as usize).map_or(0, |row| row.account.queries)
+    fn prefetch(&self, block: &[Option<(usize, &Event, &[u8])>; BLOCK]) {
+        let mut entries = [0u64; BLOCK];
+        for (entry, (partition, event, _)) in entries.iter_mut().zip(block.iter().flatten()) {
+            let hash = NameTable::row_hash(event.name_hash, event.role, event.qtype);
+            *entry = self.tables.get(*partition).map_or(0, |table| table.first_entry(hash));
+        }
+        let mut rows = [(0, Histogram::default()); BLOCK];
+        for ((row, entry), (partition, ..)) in rows.iter_mut().zip(entries).zip(block.iter().flatten()) {
+            let at = (entry as u32).wrapping_sub(1) as usize;
+            if let Some(found) = self.tables.get(*partition).and_then(|table| table.rows.get(at)) {
+                *row = (found.name_start, found.account.latency.histogram);
+            }
+        }
+        let mut loaded = 0;
+        for ((name, histogram), (partition, ..)) in rows.into_iter().zip(block.iter().flatten()) {
+            if let Some(table) = self.tables.get(*partition) {
+                loaded ^= u64::from(table.names.get(name as usize).copied().unwrap_or_default());
+                loaded ^= table.pool.touch(histogram);
+            }
+        }
+        std::hint::black_box(loaded);
     }
 }

@@ -1,10 +1,11 @@
 //! From the accounts to the report.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 
 use foldhash::fast::RandomState;
 use jiff::fmt::temporal::DateTimePrinter;
-use lowtide_proto::{Facts, Malformed, Name, Opcode, Role, Timestamp, Transport};
+use lowtide_proto::{Facts, Malformed, Name, Opcode, Qtype, Role, Timestamp, Transport};
 
 use crate::account::{Account, LatencyAccount, RcodeCounts};
 use crate::accounts::{RoleAccount, ServerAccount};
@@ -157,7 +158,7 @@ fn interval(start: u64, account: &Account, pool: &Pool) -> Interval {
 fn servers(accounts: &Accounts) -> Vec<Server> {
     let mut servers: Vec<_> = accounts.servers().collect();
     servers.sort_unstable_by_key(|(address, role, server)| {
-        (std::cmp::Reverse((server.account.queries, server.account.responses)), *address, *role)
+        (Reverse((server.account.queries, server.account.responses)), *address, *role)
     });
     let server = |(address, role, server): (std::net::Ipv6Addr, Role, &ServerAccount)| Server {
         address: address.to_canonical().to_string(),
@@ -220,18 +221,21 @@ fn zone_reports(names: &Names, map: &ZoneMap) -> Vec<Zone> {
 type Listed<'a> = (&'a Row, Name<'a>, &'a Pool);
 
 fn name_lists(report: &mut Report, names: &Names, top: usize) {
-    let mut rows: Vec<Listed<'_>> = Vec::new();
-    for table in names.tables() {
-        rows.extend(
-            table.rows().filter(|(name, _)| !name.0.is_empty()).map(|(name, row)| (row, name, table.pool())),
-        );
-    }
-    report.qnames = first_by(rows.clone(), top, |row, _| (row.account.queries, row.account.responses));
-    let failing = rows.iter().copied().filter(|(row, ..)| failures(row) != (0, 0)).collect();
+    let rows = || {
+        let all = names.tables().iter();
+        let all = all.flat_map(|table| table.rows().map(move |(name, row)| (row, name, table.pool())));
+        all.filter(|(_, name, _)| !name.0.is_empty())
+    };
+    report.qnames = first_by(rows(), top, |row, _| (row.account.queries, row.account.responses));
+    let failing = rows().filter(|(row, ..)| failures(row) != (0, 0));
     report.failing_qnames = first_by(failing, top, |row, _| failures(row));
-    let sampled = rows.into_iter().filter(|(row, ..)| row.account.latency.count >= SLOW_SAMPLES).collect();
+    // An answer is a sample, or nearly always: so few rows' histograms are counted.
+    let sampled = rows().filter(|(row, _, pool)| {
+        row.account.responses >= SLOW_SAMPLES && row.account.latency.count(pool) >= SLOW_SAMPLES
+    });
     report.slowest_qnames = first_by(sampled, top, |row, pool| {
-        (quantile(&row.account.latency, pool, 0.99), row.account.latency.count)
+        let count = row.account.latency.count(pool);
+        (quantile(&row.account.latency, count, pool, 0.99), count)
     });
 }
 
@@ -241,22 +245,26 @@ const fn failures(row: &Row) -> (u64, u64) {
     (account.servfail + account.refused + account.unanswered, account.nxdomain)
 }
 
-/// The `top` rows with the greatest keys; ties in the order of names.
-fn first_by(rows: Vec<Listed<'_>>, top: usize, key: impl Fn(&Row, &Pool) -> (u64, u64)) -> Vec<Qname> {
-    let mut keyed: Vec<_> = rows
-        .into_iter()
-        .map(|(row, name, pool)| (std::cmp::Reverse(key(row, pool)), name, row.qtype, row.role, row, pool))
-        .collect();
-    type Keyed<'a> = (std::cmp::Reverse<(u64, u64)>, Name<'a>, lowtide_proto::Qtype, Role, &'a Row, &'a Pool);
-    let order = |one: &Keyed<'_>, other: &Keyed<'_>| {
-        (one.0, one.1, one.2, one.3).cmp(&(other.0, other.1, other.2, other.3))
-    };
-    if top < keyed.len() {
-        keyed.select_nth_unstable_by(top, order);
-        keyed.truncate(top);
+/// The place of a row in a list: greatest keys first, ties in the order of names, types and roles.
+type Rank<'a> = (Reverse<(u64, u64)>, Name<'a>, Qtype, Role);
+
+/// The `top` rows with the greatest keys.
+fn first_by<'a>(
+    rows: impl Iterator<Item = Listed<'a>>,
+    top: usize,
+    key: impl Fn(&Row, &Pool) -> (u64, u64),
+) -> Vec<Qname> {
+    let mut first: BTreeMap<Rank<'a>, (&Row, &Pool)> = BTreeMap::new();
+    for (row, name, pool) in rows {
+        let rank = (Reverse(key(row, pool)), name, row.qtype, row.role);
+        if first.len() < top || first.last_key_value().is_some_and(|(last, _)| rank < *last) {
+            first.insert(rank, (row, pool));
+            if first.len() > top {
+                first.pop_last();
+            }
+        }
     }
-    keyed.sort_unstable_by(order);
-    keyed.into_iter().map(|(_, name, _, _, row, pool)| qname(row, name, pool)).collect()
+    first.into_iter().map(|((_, name, ..), (row, pool))| qname(row, name, pool)).collect()
 }
 
 fn qname(row: &Row, name: Name<'_>, pool: &Pool) -> Qname {
@@ -277,8 +285,8 @@ fn qname(row: &Row, name: Name<'_>, pool: &Pool) -> Qname {
 
 /// The smallest bucket bound in microseconds below which at least the share `q` of the samples lies (nearest rank), not
 /// above the largest sample.
-fn quantile(account: &LatencyAccount, pool: &Pool, q: f64) -> u64 {
-    let rank = ((account.count as f64 * q).ceil() as u64).max(1);
+fn quantile(account: &LatencyAccount, count: u64, pool: &Pool, q: f64) -> u64 {
+    let rank = ((count as f64 * q).ceil() as u64).max(1);
     let mut below = 0;
     for (bucket, count) in pool.buckets(account.histogram) {
         below += count;
@@ -290,20 +298,21 @@ fn quantile(account: &LatencyAccount, pool: &Pool, q: f64) -> u64 {
 }
 
 fn latency(account: &LatencyAccount, pool: &Pool) -> Latency {
-    if account.count == 0 {
+    let count = account.count(pool);
+    if count == 0 {
         return Latency::default();
     }
     let micros = |nanos: u64| Some(nanos as f64 / 1000.0);
     let at = |q| {
         Some(
-            (quantile(account, pool, q) as f64)
+            (quantile(account, count, pool, q) as f64)
                 .clamp(account.min as f64 / 1000.0, account.max as f64 / 1000.0),
         )
     };
     Latency {
-        count: account.count,
+        count,
         min: micros(account.min),
-        mean: Some(account.sum as f64 / account.count as f64 / 1000.0),
+        mean: Some(account.sum as f64 / count as f64 / 1000.0),
         p50: at(0.5),
         p90: at(0.9),
         p95: at(0.95),
@@ -373,7 +382,8 @@ fn is_coarse(account: &LatencyAccount, pool: &Pool) -> bool {
     let zero = pool.buckets(account.histogram).find(|&(bucket, _)| bucket == 0).map_or(0, |(_, count)| count);
     let between =
         pool.buckets(account.histogram).any(|(bucket, _)| bucket > 0 && latency::upper_bound(bucket) < 1000);
-    account.count >= SLOW_SAMPLES && zero * 2 >= account.count && !between
+    let count = account.count(pool);
+    count >= SLOW_SAMPLES && zero * 2 >= count && !between
 }
 
 impl Transactions {

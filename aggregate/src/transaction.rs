@@ -12,7 +12,9 @@ use std::hash::{BuildHasher, Hasher};
 
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
-use lowtide_proto::{Class, Endpoint, Facts, Message, Observation, Qtype, Rcode, Role, Timestamp, Transport};
+use lowtide_proto::{
+    Class, Endpoint, Facts, Message, Name, Observation, Qtype, Rcode, Role, Timestamp, Transport,
+};
 
 use crate::event::{Event, EventSink, Outcome};
 
@@ -95,7 +97,7 @@ impl Side {
     }
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Entry {
     hash: u64,
     /// Arrival number: slots are reused, and several messages may have one time.
@@ -111,12 +113,15 @@ struct Entry {
     further: u32,
     /// Of `State::Response`: what the response says.
     response: ResponseFacts,
-    name: EntryName,
     older: u32,
     newer: u32,
+    /// Slot in [`Matcher::long_names`] of a name that does not fit `name`.
+    long_name: u32,
+    name_len: u8,
+    name: [u8; INLINE_NAME],
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 struct ResponseFacts {
     rcode: Rcode,
     nodata: bool,
@@ -138,16 +143,9 @@ impl ResponseFacts {
             truncated: message.facts.contains(Facts::TRUNCATED),
             zone_labels: message.zone_labels,
             own_latency: observation.own_latency,
-            time_known: !message.facts.contains(Facts::TIME_UNKNOWN),
+            time_known: time_known(message),
         }
     }
-}
-
-#[derive(Clone, Copy, Debug)]
-enum EntryName {
-    Inline(u8, [u8; INLINE_NAME]),
-    /// Length and slot in [`Matcher::long_names`].
-    Long(u8, u32),
 }
 
 /// Counts of the matcher that no event carries.
@@ -293,25 +291,19 @@ impl Matcher {
             match entry.state {
                 State::Query if time.since(entry.time) <= self.limits.query_timeout => {
                     entry.further = entry.further.saturating_add(1);
-                    let event = query_event(observation, entry.name_hash, Outcome::Retransmission);
-                    sink.event(&event, name);
+                    let event = Event { time, ..entry.event(Outcome::Retransmission) };
+                    self.say(at, event, message, sink);
                     return;
                 }
                 State::Query => self.close(at, Outcome::Unanswered, sink),
                 _ => {
-                    let mut event = query_event(observation, entry.name_hash, Outcome::Answered);
-                    fill_response(&mut event, entry.response, entry.time.since(time));
-                    if message.facts.contains(Facts::TIME_UNKNOWN) {
-                        event.latency = entry.response.own_latency;
-                    }
-                    let held = self.remove(at);
-                    let name = if name.is_empty() {
-                        held.as_ref().map_or(name, |held| self.name(held))
-                    } else {
-                        name
-                    };
-                    sink.event(&event, name);
-                    self.release_name(held);
+                    // The response came first; the transaction begins with this query.
+                    let latency =
+                        known(entry.response.time_known && time_known(message), entry.time.since(time));
+                    let mut event = Event { time, role: observation.role, ..entry.event(Outcome::Answered) };
+                    event.answer(entry.response, latency);
+                    self.say(at, event, message, sink);
+                    self.remove(at);
                     return;
                 }
             }
@@ -345,73 +337,57 @@ impl Matcher {
         if let Some((at, entry)) = query.and_then(|at| Some((at, self.entries.get_mut(at as usize)?))) {
             let latency = time.since(entry.time);
             if latency <= self.limits.query_timeout {
-                let further = std::mem::take(&mut entry.further);
-                let mut event = Event {
-                    time: entry.time,
-                    latency: None,
-                    name_hash: entry.name_hash,
-                    server: path.server.address,
-                    qtype: entry.qtype,
-                    rcode: response.rcode,
-                    outcome: Outcome::Answered,
-                    role: entry.role,
-                    nodata: false,
-                    referral: false,
-                    truncated: false,
-                    has_question: entry.qtype.0 != 0,
-                    zone_labels: None,
-                };
-                fill_response(&mut event, response, latency);
-                if !entry.response.time_known {
-                    event.latency = response.own_latency;
-                }
-                if further > 0 {
-                    entry.state = State::Answered;
-                    entry.further = further;
-                    if let Some(entry) = self.entries.get(at as usize) {
-                        sink.event(&event, self.name(entry));
-                    }
-                } else {
-                    let entry = self.remove(at);
-                    if let Some(entry) = &entry {
-                        sink.event(&event, self.name(entry));
-                    }
-                    self.release_name(entry);
+                let mut event = entry.event(Outcome::Answered);
+                event.answer(response, known(entry.response.time_known && response.time_known, latency));
+                let spent = entry.further == 0;
+                entry.state = State::Answered;
+                self.say(at, event, message, sink);
+                if spent {
+                    self.remove(at);
                 }
                 return;
             }
             self.close(at, Outcome::Unanswered, sink);
         }
-        let name_hash = self.hash_name(message.qname.0);
         if let Some((at, entry)) = answered.and_then(|at| Some((at, self.entries.get_mut(at as usize)?))) {
-            let mut event = query_event(observation, entry.name_hash, Outcome::Duplicate);
-            event.role = entry.role;
-            event.qtype = entry.qtype;
-            fill_response(&mut event, response, 0);
-            event.latency = None;
+            let mut event = Event { time, ..entry.event(Outcome::Duplicate) };
+            event.answer(response, None);
             entry.further -= 1;
             let spent = entry.further == 0;
-            if let Some(entry) = self.entries.get(at as usize) {
-                sink.event(&event, self.name(entry));
-            }
+            self.say(at, event, message, sink);
             if spent {
-                let entry = self.remove(at);
-                self.release_name(entry);
+                self.remove(at);
             }
             return;
         }
+        let name_hash = self.hash_name(message.qname.0);
         self.insert(hash, name_hash, path, State::Response, observation, sink);
+    }
+
+    /// Says an event with the question of an entry, or of the message that pairs with it if the entry has none.
+    #[inline]
+    fn say(&self, at: u32, mut event: Event, message: &Message<'_>, sink: &mut impl EventSink) {
+        match self.entries.get(at as usize) {
+            Some(entry) if entry.name_len > 0 => sink.event(&event, self.name(entry).0),
+            _ => {
+                event.name_hash = self.hash_name(message.qname.0);
+                event.qtype = message.qtype;
+                event.has_question = message.qtype.0 != 0;
+                sink.event(&event, message.qname.0);
+            }
+        }
     }
 
     /// Whether the entry and the message ask the same; a question that could not be read agrees with any.
     #[inline]
     fn same_question(&self, entry: &Entry, message: &Message<'_>) -> bool {
-        let name = self.name(entry);
-        name.is_empty()
+        entry.name_len == 0
             || message.qname.0.is_empty()
             || entry.qclass.0 == 0
             || message.qclass.0 == 0
-            || (entry.qtype == message.qtype && entry.qclass == message.qclass && name == message.qname.0)
+            || (entry.qtype == message.qtype
+                && entry.qclass == message.qclass
+                && self.name(entry).is_same(message.qname))
     }
 
     /// Whether `at` arrived before `other`.
@@ -446,23 +422,17 @@ impl Matcher {
     }
 
     #[inline]
-    fn name<'s>(&'s self, entry: &'s Entry) -> &'s [u8] {
-        let (octets, len) = match &entry.name {
-            EntryName::Inline(len, octets) => (octets.as_slice(), *len),
-            EntryName::Long(len, slot) => {
-                (self.long_names.get(*slot as usize).map(<[u8; 255]>::as_slice).unwrap_or_default(), *len)
-            }
+    fn name<'s>(&'s self, entry: &'s Entry) -> Name<'s> {
+        let octets = match self.long_names.get(entry.long_name as usize) {
+            Some(long) => long.as_slice(),
+            None => entry.name.as_slice(),
         };
-        octets.get(..usize::from(len)).unwrap_or_default()
+        Name(octets.get(..usize::from(entry.name_len)).unwrap_or_default())
     }
 
-    #[inline]
-    fn hold_name(&mut self, name: &[u8]) -> EntryName {
-        let mut inline = [0; INLINE_NAME];
-        if let Some(room) = inline.get_mut(..name.len()) {
-            room.copy_from_slice(name);
-            return EntryName::Inline(name.len() as u8, inline);
-        }
+    /// A slot for a name too long for its entry.
+    #[cold]
+    fn hold_long_name(&mut self, name: &[u8]) -> u32 {
         let slot = self.free_long_names.pop().unwrap_or_else(|| {
             self.long_names.push([0; 255]);
             self.long_names.len() as u32 - 1
@@ -471,14 +441,7 @@ impl Matcher {
         {
             room.copy_from_slice(name);
         }
-        EntryName::Long(name.len() as u8, slot)
-    }
-
-    #[inline]
-    fn release_name(&mut self, entry: Option<Entry>) {
-        if let Some(Entry { name: EntryName::Long(_, slot), .. }) = entry {
-            self.free_long_names.push(slot);
-        }
+        slot
     }
 
     fn insert(
@@ -494,35 +457,34 @@ impl Matcher {
             self.close(self.oldest, Outcome::Evicted, sink);
         }
         let message = &observation.message;
+        let name = message.qname.0;
+        let long_name = if name.len() > INLINE_NAME { self.hold_long_name(name) } else { NONE };
         self.arrivals += 1;
-        let entry = Entry {
-            hash,
-            arrival: self.arrivals,
-            name_hash,
-            path,
-            time: observation.time,
-            state,
-            role: observation.role,
-            qtype: message.qtype,
-            qclass: message.qclass,
-            further: 0,
-            response: ResponseFacts::of(observation),
-            name: self.hold_name(message.qname.0),
-            older: self.newest,
-            newer: NONE,
-        };
-        let at = match self.free.pop() {
-            Some(at) => {
-                if let Some(slot) = self.entries.get_mut(at as usize) {
-                    *slot = entry;
-                }
-                at
+        let at = self.free.pop().unwrap_or_else(|| {
+            self.entries.push(Entry::EMPTY);
+            self.entries.len() as u32 - 1
+        });
+        // Written in place: an entry is 240 octets, most of them for a name that is short.
+        if let Some(entry) = self.entries.get_mut(at as usize) {
+            entry.hash = hash;
+            entry.arrival = self.arrivals;
+            entry.name_hash = name_hash;
+            entry.path = path;
+            entry.time = observation.time;
+            entry.state = state;
+            entry.role = observation.role;
+            entry.qtype = message.qtype;
+            entry.qclass = message.qclass;
+            entry.further = 0;
+            entry.response = ResponseFacts::of(observation);
+            entry.older = self.newest;
+            entry.newer = NONE;
+            entry.long_name = long_name;
+            entry.name_len = name.len() as u8;
+            if let Some(room) = entry.name.get_mut(..name.len()) {
+                room.copy_from_slice(name);
             }
-            None => {
-                self.entries.push(entry);
-                self.entries.len() as u32 - 1
-            }
-        };
+        }
         match self.entries.get_mut(self.newest as usize) {
             Some(newest) => newest.newer = at,
             None => self.oldest = at,
@@ -532,85 +494,125 @@ impl Matcher {
         self.index.insert_unique(hash, at, |&at| entries.get(at as usize).map_or(0, |entry| entry.hash));
     }
 
-    /// Takes an entry out of index and list. Its name is still held: [`Self::release_name`] gives it back.
+    /// Takes an entry out of index and list, and frees its slot and its name's.
     #[inline]
-    fn remove(&mut self, at: u32) -> Option<Entry> {
-        let entry = self.entries.get(at as usize)?.clone();
+    fn remove(&mut self, at: u32) {
+        let Some(entry) = self.entries.get(at as usize) else { return };
+        let (older, newer, long_name) = (entry.older, entry.newer, entry.long_name);
         if let Ok(found) = self.index.find_entry(entry.hash, |&other| other == at) {
             found.remove();
         }
-        match self.entries.get_mut(entry.older as usize) {
-            Some(older) => older.newer = entry.newer,
-            None => self.oldest = entry.newer,
+        match self.entries.get_mut(older as usize) {
+            Some(older) => older.newer = newer,
+            None => self.oldest = newer,
         }
-        match self.entries.get_mut(entry.newer as usize) {
-            Some(newer) => newer.older = entry.older,
-            None => self.newest = entry.older,
+        match self.entries.get_mut(newer as usize) {
+            Some(newer) => newer.older = older,
+            None => self.newest = older,
         }
         self.free.push(at);
-        Some(entry)
+        if long_name != NONE {
+            self.free_long_names.push(long_name);
+        }
     }
 
     /// Ends an entry without its counterpart. `outcome` is that of a query; a response is then an orphan, and an
     /// answered transaction needs no word.
     fn close(&mut self, at: u32, outcome: Outcome, sink: &mut impl EventSink) {
-        let Some(entry) = self.remove(at) else { return };
-        let mut event = Event {
-            time: entry.time,
-            latency: None,
-            name_hash: entry.name_hash,
-            server: entry.path.server.address,
-            qtype: entry.qtype,
-            rcode: Rcode::NOERROR,
-            outcome,
-            role: entry.role,
-            nodata: false,
-            referral: false,
-            truncated: false,
-            has_question: entry.qtype.0 != 0,
-            zone_labels: None,
-        };
+        let Some(entry) = self.entries.get(at as usize) else { return };
+        let mut event = entry.event(outcome);
         match entry.state {
-            State::Query => sink.event(&event, self.name(&entry)),
+            State::Query => sink.event(&event, self.name(entry).0),
             State::Response => {
                 event.outcome = Outcome::Orphan;
-                fill_response(&mut event, entry.response, 0);
-                event.latency = None;
-                sink.event(&event, self.name(&entry));
+                event.answer(entry.response, None);
+                sink.event(&event, self.name(entry).0);
             }
             State::Answered => {}
         }
-        self.release_name(Some(entry));
+        self.remove(at);
+    }
+}
+
+impl Entry {
+    /// A slot before it is filled.
+    const EMPTY: Self = Self {
+        hash: 0,
+        arrival: 0,
+        name_hash: 0,
+        path: Path {
+            client: Endpoint::v6([0; 16], 0),
+            server: Endpoint::v6([0; 16], 0),
+            id: 0,
+            transport: Transport::Unknown,
+            side: Side::Wire,
+        },
+        time: Timestamp(0),
+        state: State::Query,
+        role: Role::Wire,
+        qtype: Qtype(0),
+        qclass: Class(0),
+        further: 0,
+        response: ResponseFacts {
+            rcode: Rcode::NOERROR,
+            nodata: false,
+            referral: false,
+            truncated: false,
+            zone_labels: None,
+            own_latency: None,
+            time_known: false,
+        },
+        older: NONE,
+        newer: NONE,
+        long_name: NONE,
+        name_len: 0,
+        name: [0; INLINE_NAME],
+    };
+
+    /// An event of this entry's first message.
+    #[inline]
+    const fn event(&self, outcome: Outcome) -> Event {
+        Event {
+            time: self.time,
+            latency: None,
+            name_hash: self.name_hash,
+            server: self.path.server.address,
+            qtype: self.qtype,
+            rcode: Rcode::NOERROR,
+            outcome,
+            role: self.role,
+            nodata: false,
+            referral: false,
+            truncated: false,
+            has_question: self.qtype.0 != 0,
+            zone_labels: None,
+        }
+    }
+}
+
+impl Event {
+    /// Adds what the response says. `matched` is the latency between the two messages, in nanoseconds, if it is known;
+    /// a latency that the response says of itself comes first.
+    #[inline]
+    fn answer(&mut self, response: ResponseFacts, matched: Option<i64>) {
+        self.rcode = response.rcode;
+        self.nodata = response.nodata;
+        self.referral = response.referral;
+        self.truncated = response.truncated;
+        self.zone_labels = response.zone_labels;
+        self.latency = match self.outcome {
+            Outcome::Answered => response.own_latency.or(matched),
+            _ => None,
+        };
     }
 }
 
 #[inline]
-fn query_event(observation: &Observation<'_>, name_hash: u64, outcome: Outcome) -> Event {
-    let message = &observation.message;
-    Event {
-        time: observation.time,
-        latency: None,
-        name_hash,
-        server: observation.server.address,
-        qtype: message.qtype,
-        rcode: Rcode::NOERROR,
-        outcome,
-        role: observation.role,
-        nodata: false,
-        referral: false,
-        truncated: false,
-        has_question: message.qtype.0 != 0,
-        zone_labels: None,
-    }
+fn time_known(message: &Message<'_>) -> bool {
+    !message.facts.contains(Facts::TIME_UNKNOWN)
 }
 
-/// Adds what the response says. `matched` is the latency between the two messages, in nanoseconds.
 #[inline]
-fn fill_response(event: &mut Event, response: ResponseFacts, matched: i64) {
-    event.rcode = response.rcode;
-    event.nodata = response.nodata;
-    event.referral = response.referral;
-    event.truncated = response.truncated;
-    event.zone_labels = response.zone_labels;
-    event.latency = response.own_latency.or(response.time_known.then_some(matched));
+fn known(is_known: bool, latency: i64) -> Option<i64> {
+    is_known.then_some(latency)
 }

@@ -7,6 +7,7 @@
 
 use std::collections::HashSet;
 
+use foldhash::fast::RandomState;
 use lowtide_proto::Name;
 
 /// How a zone is known.
@@ -34,19 +35,26 @@ impl KnownBy {
 /// The zones that are known.
 #[derive(Clone, Debug, Default)]
 pub struct ZoneMap {
-    configured: HashSet<Vec<u8>>,
-    learnt: HashSet<Vec<u8>>,
+    configured: HashSet<Vec<u8>, RandomState>,
+    learnt: HashSet<Vec<u8>, RandomState>,
+    /// The zone last learnt: the next answer most likely names it again.
+    last: Vec<u8>,
 }
 
 impl ZoneMap {
     /// With the operator's zones, as lower-cased wire names.
     pub fn new(configured: impl IntoIterator<Item = Vec<u8>>) -> Self {
-        Self { configured: configured.into_iter().collect(), learnt: HashSet::new() }
+        Self { configured: configured.into_iter().collect(), ..Self::default() }
     }
 
     /// Learns the zone that an answer about `name` named.
     pub fn learn(&mut self, name: Name<'_>, zone_labels: u8) {
         let zone = name.suffix(usize::from(zone_labels));
+        if self.last == zone.0 {
+            return;
+        }
+        self.last.clear();
+        self.last.extend_from_slice(zone.0);
         if !self.learnt.contains(zone.0) && registrable_labels(zone).is_some() {
             self.learnt.insert(zone.0.to_vec());
         }
@@ -68,7 +76,7 @@ impl ZoneMap {
 }
 
 /// The longest suffix of `name` in `zones`.
-fn longest<'a>(zones: &HashSet<Vec<u8>>, name: Name<'a>) -> Option<Name<'a>> {
+fn longest<'a>(zones: &HashSet<Vec<u8>, RandomState>, name: Name<'a>) -> Option<Name<'a>> {
     if zones.is_empty() {
         return None;
     }

@@ -71,7 +71,7 @@ fn run_with(
             transport: one.transport,
             client: Endpoint::v4([192, 0, 2, 7], one.client_port),
             server: Endpoint::v4([198, 51, 100, 53], 53),
-            message: Message {
+            message: &Message {
                 id: one.id,
                 is_response: one.response,
                 opcode: Opcode::QUERY,
@@ -93,6 +93,7 @@ fn run_with(
 
     let mut accounts = Accounts::new(60_000 * MS);
     collected.events.iter().for_each(|(event, _)| accounts.count(event));
+    accounts.close();
     let mut total = Transactions::default();
     accounts.roles().for_each(|(_, role)| total.add(&role.transactions));
     let queries = seen.iter().filter(|one| !one.response).count() as u64;

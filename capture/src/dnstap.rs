@@ -1,6 +1,6 @@
 //! dnstap files: Frame Streams as `fstrm_capture`, the servers themselves or a recorded socket left them.
 
-use lowtide_proto::dnstap::{EnvelopeError, Layout};
+use lowtide_proto::dnstap::{EnvelopeError, Layout, View};
 use lowtide_proto::frame_streams::{Control, DNSTAP_CONTENT_TYPE};
 
 use crate::buffer::Buffer;
@@ -26,18 +26,19 @@ pub(crate) fn foreign_content(head: &[u8]) -> Option<String> {
 /// Where in the stream the reader is, and what the frame says that was found last.
 pub(crate) struct Dnstap {
     started: bool,
-    layout: Result<Layout, EnvelopeError>,
+    layout: Layout,
+    outcome: Result<(), EnvelopeError>,
 }
 
 impl Dnstap {
     pub(crate) fn new() -> Self {
-        Self { started: false, layout: Ok(Layout::default()) }
+        Self { started: false, layout: Layout::default(), outcome: Ok(()) }
     }
 
-    /// The layout of the frame that was found last.
+    /// What the frame says that was found last, whose payload is `octets`.
     #[inline]
-    pub(crate) fn layout(&self) -> &Result<Layout, EnvelopeError> {
-        &self.layout
+    pub(crate) fn view<'a>(&self, octets: &'a [u8]) -> Result<View<'a>, EnvelopeError> {
+        self.outcome.map(|()| self.layout.view(octets))
     }
 
     #[inline]
@@ -45,8 +46,8 @@ impl Dnstap {
         loop {
             match piece(buffer.rest()) {
                 Ok(Piece::Data(payload)) if self.started => {
-                    self.layout = Layout::parse(payload);
-                    let time = self.layout.as_ref().ok().and_then(Layout::time);
+                    self.outcome = self.layout.read(payload);
+                    let time = self.outcome.ok().and_then(|()| self.layout.time());
                     let len = payload.len();
                     buffer.consume(DATA_HEADER);
                     return Ok(Some(Located::frame(time, buffer.consume(len))));

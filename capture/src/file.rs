@@ -152,7 +152,7 @@ pub struct CaptureFile {
 
 /// What is read at once: large enough that a read costs next to nothing per packet, small enough for the second-level
 /// cache, which the packets are then parsed from.
-pub(crate) const READ_SIZE: usize = 256 * 1024;
+pub(crate) const READ_SIZE: usize = 64 * 1024;
 
 /// More than the magic of any format, and a Frame Streams control frame.
 const HEAD: usize = 520;
@@ -261,11 +261,9 @@ impl CaptureFile {
     pub(crate) fn record(&self) -> Record<'_> {
         let octets = self.buffer.consumed(self.located.octets.clone());
         match &self.reader {
-            Reader::Dnstap(dnstap) => Record::Dnstap(DnstapFrame {
-                time: self.time,
-                octets,
-                view: dnstap.layout().as_ref().map(|layout| layout.view(octets)).map_err(|error| *error),
-            }),
+            Reader::Dnstap(dnstap) => {
+                Record::Dnstap(DnstapFrame { time: self.time, octets, view: dnstap.view(octets) })
+            }
             _ => Record::Packet(Packet {
                 time: self.time,
                 link_type: LinkType(self.located.link_type),

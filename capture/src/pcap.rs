@@ -247,18 +247,24 @@ impl Variant {
         }
     }
 
-    /// Which variant the first records fit best; the first of equals.
+    /// Which variant the first records fit. Wiretap takes the one that fits best; here a standard file whose first
+    /// records are damaged stays one unless another variant fits without fault.
     fn guess(magic: Magic, order: Order, buffer: &Buffer, snap_len: u32) -> Self {
-        let candidates: &[Self] = match magic {
-            Magic::Micros => &[Variant::Standard, Variant::Kuznetzov, Variant::Nokia],
-            Magic::Modified => &[Variant::Kuznetzov, Variant::KuznetzovSmp],
-            Magic::Nanos | Magic::IxiaMicros | Magic::IxiaNanos => &[Variant::Standard],
-        };
-        let misfits = |variant: &&Self| variant.misfits(order, buffer, snap_len);
-        candidates.iter().min_by_key(misfits).copied().unwrap_or(Variant::Standard)
+        let misfits = |variant: &Self| variant.misfits(order, buffer, snap_len);
+        match magic {
+            Magic::Micros if misfits(&Variant::Standard) > 0 => {
+                let others = [Variant::Kuznetzov, Variant::Nokia];
+                others.into_iter().find(|variant| misfits(variant) == 0).unwrap_or(Variant::Standard)
+            }
+            Magic::Modified if misfits(&Variant::KuznetzovSmp) < misfits(&Variant::Kuznetzov) => {
+                Variant::KuznetzovSmp
+            }
+            Magic::Modified => Variant::Kuznetzov,
+            Magic::Micros | Magic::Nanos | Magic::IxiaMicros | Magic::IxiaNanos => Variant::Standard,
+        }
     }
 
-    /// What looks wrong in the first three records when they are read as this variant, as wiretap judges it.
+    /// What looks wrong in the first three records when they are read as this variant.
     fn misfits(self, order: Order, buffer: &Buffer, snap_len: u32) -> u32 {
         let mut cursor = Cursor::new(buffer.rest());
         let mut misfits = 0;
@@ -300,7 +306,9 @@ impl Variant {
                 let ether_type = order.u16(cursor.take_array()?);
                 let packet_type = cursor.u8()?;
                 cursor.skip(self.record_header() - 23)?;
-                judge(interface <= 10_000);
+                // Interfaces count from 1, and nobody had many in 1999; 0 is what stands here on loopback, when it
+                // is the destination of an Ethernet frame.
+                judge((1..=10_000).contains(&interface));
                 judge(matches!(ether_type, 0..=0x17 | 0x60 | 0x200 | 0x400 | 0x600..));
                 judge(packet_type <= 4);
             }

@@ -328,8 +328,8 @@ impl Clock {
         }
         match u32::from(exponent) {
             coarse @ 0..=9 => Clock::Multiply(10_u64.pow(9 - coarse)),
-            // Ticks so fine that 64 bits of them are less than a nanosecond.
-            fine => Clock::Divide(10_u64.checked_pow(fine - 9).unwrap_or(u64::MAX)),
+            // Of ticks finer than 10^-28 seconds, 64 bits do not make a nanosecond.
+            fine => 10_u64.checked_pow(fine - 9).map_or(Clock::Multiply(0), Clock::Divide),
         }
     }
 }

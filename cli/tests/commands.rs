@@ -1,5 +1,7 @@
 //! The command line as a user meets it: exit codes, what stands on which stream, and errors in one line.
 
+#![expect(clippy::unwrap_used, reason = "tests state their expectations by failing")]
+
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

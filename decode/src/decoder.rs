@@ -108,7 +108,8 @@ impl Decoder {
         };
         match peeled.unit {
             Unit::Udp(udp) => {
-                let Some(message) = dns::read(udp.payload, udp.wire_len, &mut self.qname) else {
+                let message = dns::read(udp.payload, udp.wire_len, &mut self.qname);
+                let Some(message) = &message else {
                     // Too short for a header: the snap length's fault, or the sender's.
                     if peeled.reassembled {
                         self.counts.count(Fate::IpFragment);
@@ -178,7 +179,7 @@ impl Decoder {
             transport: transport(view),
             client: endpoint(view.query_address, view.query_port),
             server: endpoint(view.response_address, view.response_port),
-            message,
+            message: &message,
         });
     }
 
@@ -196,7 +197,8 @@ const fn ends(source: Endpoint, destination: Endpoint, is_response: bool) -> (En
 }
 
 fn stream_message(stream: &StreamMessage<'_>, qname: &mut NameBuf, sink: &mut impl Sink) {
-    let Some(message) = dns::read(stream.octets, stream.wire_len, qname) else { return };
+    let message = dns::read(stream.octets, stream.wire_len, qname);
+    let Some(message) = &message else { return };
     let (client, server) = ends(stream.source, stream.destination, message.is_response);
     sink.observe(&Observation {
         time: stream.time,

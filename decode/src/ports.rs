@@ -24,6 +24,12 @@ impl Ports {
     pub fn contains(&self, port: u16) -> bool {
         self.bits.get(usize::from(port >> 6)).is_some_and(|word| word >> (port & 63) & 1 == 1)
     }
+
+    /// Whether one of two ports is a DNS port. Port 53 is tried on both before anything is looked up.
+    #[inline]
+    pub fn either(&self, one: u16, other: u16) -> bool {
+        one == 53 || other == 53 || self.contains(one) || self.contains(other)
+    }
 }
 
 impl Default for Ports {

@@ -31,6 +31,17 @@ impl<'a> Name<'a> {
         })
     }
 
+    /// Whether two names have the same octets. It compares words in place, where `==` calls into the C library: names are
+    /// short, and are compared for every message.
+    #[inline]
+    pub fn is_same(self, other: Name<'_>) -> bool {
+        let (words, rest) = self.0.as_chunks::<8>();
+        let (other_words, other_rest) = other.0.as_chunks::<8>();
+        self.0.len() == other.0.len()
+            && words.iter().zip(other_words).all(|(one, other)| one == other)
+            && rest.iter().zip(other_rest).all(|(one, other)| one == other)
+    }
+
     /// How many labels there are, the root not counted.
     pub fn label_count(self) -> usize {
         self.labels().count()
@@ -70,14 +81,19 @@ impl fmt::Display for Name<'_> {
 /// A name that owns its octets without a heap allocation.
 #[derive(Clone, Copy)]
 pub struct NameBuf {
-    octets: [u8; MAX_NAME],
+    /// One more than the longest name, so that whole blocks can be lower-cased.
+    octets: [u8; MAX_NAME + 1],
     len: u8,
 }
+
+/// Octets that are copied and lower-cased together. A question's name is followed by its type and class and most often by
+/// an OPT record, 15 octets in all, so that blocks of 16 can nearly always be read whole.
+const BLOCK: usize = 16;
 
 impl NameBuf {
     /// No name.
     pub const fn new() -> Self {
-        Self { octets: [0; MAX_NAME], len: 0 }
+        Self { octets: [0; MAX_NAME + 1], len: 0 }
     }
 
     /// Forgets what it holds.
@@ -86,27 +102,36 @@ impl NameBuf {
         self.len = 0;
     }
 
-    /// Appends octets of the wire form; false, and unchanged, when the name would be longer than 255 octets.
+    /// Appends the first `len` octets of `wire`, letters lower-cased (RFC 4343 §3; length octets are below 64 and stay
+    /// as they are). False, and unchanged, when the name would be longer than 255 octets or `wire` is shorter.
+    ///
+    /// What stands behind the `len` octets is not part of the name, but lets whole blocks be copied.
     #[inline]
-    pub fn push(&mut self, wire: &[u8]) -> bool {
+    pub fn push_lowercase(&mut self, wire: &[u8], len: usize) -> bool {
         let start = usize::from(self.len);
-        let end = start + wire.len();
-        match self.octets.get_mut(start..end) {
-            Some(free) => {
-                free.copy_from_slice(wire);
-                self.len = end as u8;
-                true
+        let end = start + len;
+        if end > MAX_NAME || wire.len() < len {
+            return false;
+        }
+        // A copy of exact length and a second pass over it would be slower than both together: the copy's stores are of other
+        // sizes than the second pass's loads.
+        let blocks = len.div_ceil(BLOCK);
+        match wire.get(..blocks * BLOCK) {
+            Some(wire) if start == 0 => {
+                let from = wire.as_chunks::<BLOCK>().0;
+                for (into, from) in self.octets.as_chunks_mut::<BLOCK>().0.iter_mut().zip(from) {
+                    *into = from.map(|octet| octet.to_ascii_lowercase());
+                }
             }
-            None => false,
+            _ => {
+                let into = self.octets.get_mut(start..end).unwrap_or_default();
+                for (into, from) in into.iter_mut().zip(wire) {
+                    *into = from.to_ascii_lowercase();
+                }
+            }
         }
-    }
-
-    /// Lower-cases ASCII letters (RFC 4343 §3). Length octets are below 64 and stay as they are.
-    #[inline]
-    pub fn make_lowercase(&mut self) {
-        if let Some(used) = self.octets.get_mut(..usize::from(self.len)) {
-            used.make_ascii_lowercase();
-        }
+        self.len = end as u8;
+        true
     }
 
     /// The wire form.
@@ -128,14 +153,14 @@ impl NameBuf {
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         let mut name = Self::new();
         let mut label: Vec<u8> = Vec::with_capacity(63);
-        let mut octets = text.strip_suffix('.').filter(|head| !head.ends_with('\\')).unwrap_or(text).bytes();
+        let mut octets = text.bytes();
         let mut finish = |label: &mut Vec<u8>| {
             match u8::try_from(label.len()) {
                 Ok(1..=63) => {}
                 Ok(0) => return Err("empty label"),
                 _ => return Err("label longer than 63 octets"),
             }
-            if !(name.push(&[label.len() as u8]) && name.push(label)) {
+            if !(name.push_lowercase(&[label.len() as u8], 1) && name.push_lowercase(label, label.len())) {
                 return Err("name longer than 255 octets");
             }
             label.clear();
@@ -163,12 +188,13 @@ impl NameBuf {
                     other => label.push(other),
                 }
             }
-            finish(&mut label)?;
+            if !label.is_empty() {
+                finish(&mut label)?;
+            }
         }
-        if !name.push(&[0]) {
+        if !name.push_lowercase(&[0], 1) {
             return Err("name longer than 255 octets");
         }
-        name.make_lowercase();
         Ok(name)
     }
 }
@@ -199,6 +225,8 @@ mod tests {
         assert_eq!(printed("."), ".");
         assert_eq!(printed(r"a\.b\032c\\.d."), r"a\.b\032c\\.d.");
         assert_eq!(printed(r"\000\255.x"), r"\000\255.x.");
+        assert_eq!(printed(r"a\\."), r"a\\.");
+        assert_eq!(printed(r"a\."), r"a\..");
     }
 
     #[test]
@@ -207,6 +235,20 @@ mod tests {
         assert_eq!(NameBuf::parse(&"x".repeat(64)).unwrap_err(), "label longer than 63 octets");
         assert_eq!(NameBuf::parse(&"x.".repeat(128)).unwrap_err(), "name longer than 255 octets");
         assert!(NameBuf::parse(&"x.".repeat(127)).is_ok());
+    }
+
+    #[test]
+    fn names_of_any_length_are_compared_whole() {
+        let octets: Vec<u8> = (0..255).collect();
+        for len in 0..octets.len() {
+            let mut other = octets[..len].to_vec();
+            assert!(Name(&octets[..len]).is_same(Name(&other)));
+            assert!(!Name(&octets[..len]).is_same(Name(&octets[..len + 1])));
+            if let Some(last) = other.last_mut() {
+                *last ^= 1;
+                assert!(!Name(&octets[..len]).is_same(Name(&other)));
+            }
+        }
     }
 
     #[test]

@@ -63,18 +63,7 @@ impl Header {
     }
 
     fn facts(&self) -> Facts {
-        const BITS: [(u16, Facts); 6] = [
-            (0x0400, Facts::AUTHORITATIVE),
-            (0x0200, Facts::TRUNCATED),
-            (0x0100, Facts::RECURSION_DESIRED),
-            (0x0080, Facts::RECURSION_AVAILABLE),
-            (0x0020, Facts::AUTHENTIC_DATA),
-            (0x0010, Facts::CHECKING_DISABLED),
-        ];
-        let mut facts = Facts::empty();
-        for (bit, fact) in BITS {
-            facts.set(fact, self.flags & bit != 0);
-        }
+        let mut facts = Facts::of_flags(self.flags);
         facts.set(Facts::NO_QUESTION, self.questions == 0);
         facts.set(Facts::MANY_QUESTIONS, self.questions > 1);
         facts
@@ -96,6 +85,7 @@ pub fn read<'n>(octets: &[u8], wire_len: u32, qname: &'n mut NameBuf) -> Option<
         qtype: Qtype(0),
         qclass: Class(0),
         udp_payload_size: 0,
+        plain_question: None,
         zone_labels: None,
         zone_attempts: 0,
     };
@@ -127,6 +117,8 @@ struct Reading {
     qtype: Qtype,
     qclass: Class,
     udp_payload_size: u16,
+    /// Where the question's name stands, if uncompressed.
+    plain_question: Option<usize>,
     zone_labels: Option<u8>,
     zone_attempts: u8,
 }
@@ -141,8 +133,9 @@ impl Reading {
         qname: &mut NameBuf,
     ) -> Result<(), Malformed> {
         if header.questions > 0 {
+            let before = cursor.len();
             read_name(octets, &mut cursor, qname)?;
-            qname.make_lowercase();
+            self.plain_question = (before - cursor.len() == qname.wire().len()).then_some(HEADER);
             self.qtype = Qtype(cursor.u16_be().map_err(|_| Malformed::QuestionShort)?);
             self.qclass = Class(cursor.u16_be().map_err(|_| Malformed::QuestionShort)?);
             for _ in 1..header.questions {
@@ -231,7 +224,7 @@ impl Reading {
             return;
         }
         self.zone_attempts += 1;
-        self.zone_labels = name::labels_shared(octets, record.owner, qname.wire());
+        self.zone_labels = name::labels_shared(octets, record.owner, qname.wire(), self.plain_question);
     }
 }
 

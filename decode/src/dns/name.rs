@@ -37,8 +37,7 @@ fn follow<'a>(octets: &'a [u8], target: u16, limit: &mut usize) -> Result<Cursor
     Ok(Cursor::new(octets.get(target..).unwrap_or_default()))
 }
 
-/// Takes a name from `cursor`, which walks `octets`, and appends its uncompressed wire form, in the case in which it
-/// came, to `name`.
+/// Takes a name from `cursor`, which walks `octets`, and leaves its uncompressed wire form, lower-cased, in `name`.
 ///
 /// # Errors
 /// Why it is no name; `name` then holds nothing.
@@ -68,7 +67,7 @@ fn read_labels<'a>(octets: &'a [u8], cursor: &mut Cursor<'a>, name: &mut NameBuf
             }
         };
         let end = run + usize::from(target.is_none());
-        if !name.push(start.rest().get(..end).unwrap_or_default()) {
+        if !name.push_lowercase(start.rest(), end) {
             return Err(Malformed::NameTooLong);
         }
         match target {
@@ -100,11 +99,44 @@ pub(super) fn skip_name(octets: &[u8], cursor: &mut Cursor<'_>) -> Result<(), Ma
 }
 
 /// How many labels the name at `owner` has, when it is `qname` (lower-cased wire form) or an ancestor of it.
-pub(super) fn labels_shared(octets: &[u8], owner: usize, qname: &[u8]) -> Option<u8> {
+///
+/// `plain` is the offset at which `qname` stands in the message, when it stands there uncompressed: most owners are a
+/// pointer into it.
+#[inline]
+pub(super) fn labels_shared(octets: &[u8], owner: usize, qname: &[u8], plain: Option<usize>) -> Option<u8> {
+    let mut cursor = Cursor::new(octets.get(owner..)?);
+    if let Ok(Label::Pointer(target)) = take_label(&mut cursor)
+        && let Some(at) = plain.and_then(|plain| usize::from(target).checked_sub(plain))
+        && at < qname.len()
+    {
+        return labels_from(qname, at);
+    }
+    labels_compared(octets, owner, qname)
+}
+
+/// How many labels of `qname` stand at and behind the label that begins at `at`; `None` when none begins there.
+#[inline]
+fn labels_from(qname: &[u8], at: usize) -> Option<u8> {
+    let mut rest = qname;
+    let mut count = None;
+    loop {
+        if rest.len() == qname.len() - at {
+            count = Some(0);
+        }
+        let (&len, tail) = rest.split_first()?;
+        if len == 0 {
+            return count;
+        }
+        count = count.map(|count| count + 1);
+        rest = tail.get(usize::from(len)..)?;
+    }
+}
+
+#[cold]
+fn labels_compared(octets: &[u8], owner: usize, qname: &[u8]) -> Option<u8> {
     let mut name = NameBuf::new();
     let mut cursor = Cursor::new(octets.get(owner..)?);
     read_labels(octets, &mut cursor, &mut name).ok()?;
-    name.make_lowercase();
     let count = name.as_name().label_count();
     // The suffix is taken by labels, not by octets: a label's content may look like the rest of a name.
     (lowtide_proto::Name(qname).suffix(count).0 == name.wire()).then_some(count as u8)

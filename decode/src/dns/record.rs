@@ -84,13 +84,31 @@ impl<'a> Records<'a> {
     #[inline]
     fn take(&mut self, section: Section) -> Result<Record<'a>, Malformed> {
         let owner = self.octets.len() - self.cursor.len();
-        if self.cursor.is_empty() {
-            return Err(Malformed::RecordShort);
-        }
-        name::skip_name(self.octets, &mut self.cursor)?;
-        let owner_is_root = self.octets.get(owner) == Some(&0);
-        let [t0, t1, c0, c1, l0, l1, l2, l3, d0, d1] =
-            self.cursor.take_array::<10>().map_err(|_| Malformed::RecordShort)?;
+        let mut compressed = self.cursor;
+        let (owner_is_root, fixed) = match compressed.take_array::<12>() {
+            // Most owners are a pointer: then all but the data has a fixed length.
+            Ok([high, low, fixed @ ..]) if high >= 0xc0 => {
+                if usize::from(u16::from_be_bytes([high & 0x3f, low])) >= owner {
+                    return Err(Malformed::Pointer);
+                }
+                self.cursor = compressed;
+                (false, fixed)
+            }
+            Ok([0, fixed @ .., _]) => {
+                // The root: an OPT record's owner.
+                self.cursor.skip(1 + fixed.len()).map_err(|_| Malformed::RecordShort)?;
+                (true, fixed)
+            }
+            _ => {
+                if self.cursor.is_empty() {
+                    return Err(Malformed::RecordShort);
+                }
+                name::skip_name(self.octets, &mut self.cursor)?;
+                let fixed = self.cursor.take_array::<10>().map_err(|_| Malformed::RecordShort)?;
+                (self.octets.get(owner) == Some(&0), fixed)
+            }
+        };
+        let [t0, t1, c0, c1, l0, l1, l2, l3, d0, d1] = fixed;
         let rdata = self
             .cursor
             .take(usize::from(u16::from_be_bytes([d0, d1])))

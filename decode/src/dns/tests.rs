@@ -42,7 +42,8 @@ fn nodata_referral_and_answers_are_told_apart() {
     let ns = |octets: &mut Vec<u8>| record(octets, &[0xc0, 16], 2, 1, 60, &[0]);
     let a = |octets: &mut Vec<u8>| record(octets, &[0xc0, 12], 1, 1, 60, &[192, 0, 2, 1]);
     let cname = |octets: &mut Vec<u8>| record(octets, &[0xc0, 12], 5, 1, 60, &[0]);
-    let make = |flags: u16, counts: [u16; 4], parts: &[&dyn Fn(&mut Vec<u8>)]| {
+    type Part<'p> = &'p dyn Fn(&mut Vec<u8>);
+    let make = |flags: u16, counts: [u16; 4], parts: &[Part<'_>]| {
         let mut octets = header(flags, counts);
         question(&mut octets, WWW, 1);
         parts.iter().for_each(|part| part(&mut octets));

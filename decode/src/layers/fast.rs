@@ -65,7 +65,7 @@ fn udp<'a>(
     rest: &'a [u8],
     ports: &Ports,
 ) -> Option<Udp<'a>> {
-    if !(ports.contains(destination.port) || ports.contains(source.port)) {
+    if !ports.either(destination.port, source.port) {
         return None;
     }
     let payload = rest.get(..usize::from(udp_len.checked_sub(8)?))?;

@@ -1,7 +1,7 @@
 //! From a captured frame to a UDP datagram or TCP segment on a DNS port: link layers, IP, fragments, tunnels.
 //!
-//! Nearly all DNS is one Ethernet header, at most one VLAN tag, a plain IP header and UDP: [`fast`] reads those in one step.
-//! Every other frame, and every one about which anything is odd, goes header by header through [`walk`], which is a loop
+//! Nearly all DNS is one Ethernet header, at most one VLAN tag, a plain IP header and UDP: `fast` reads those in one step.
+//! Every other frame, and every one about which anything is odd, goes header by header through `walk`, which is a loop
 //! with a limit and not a recursion. Both ways give the same where both apply; a test holds them to it.
 //!
 //! Checksums are not verified: offload leaves them wrong in what a host captures of itself. A datagram with a DNS port on

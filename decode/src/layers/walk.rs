@@ -56,7 +56,7 @@ impl<'a> Walk<'a> {
                 }
                 Header::Protocol(protocol::UDP) => {
                     let (source, destination) = transport::ports(view, Defect::Udp)?;
-                    if ports.contains(source) || ports.contains(destination) {
+                    if ports.either(source, destination) {
                         return Ok(Found::Unit(Unit::Udp(transport::udp(view, network)?)));
                     }
                     next = tunnel::over_udp(view, source, destination)?;
@@ -64,7 +64,7 @@ impl<'a> Walk<'a> {
                 }
                 Header::Protocol(protocol::TCP) => {
                     let (source, destination) = transport::ports(view, Defect::Tcp)?;
-                    if ports.contains(source) || ports.contains(destination) {
+                    if ports.either(source, destination) {
                         return Ok(Found::Unit(Unit::Tcp(transport::tcp(view, network)?)));
                     }
                     return Err(Stop::NOT_DNS);

@@ -40,7 +40,7 @@ pub(super) struct Flow {
     pub closed: bool,
 }
 
-const _: () = assert!(size_of::<Option<Flow>>() <= 64);
+const _: () = assert!(size_of::<Option<Flow>>() <= 80);
 
 impl Flow {
     /// A flow of which `first` is the first octet seen, and `start`, if it is known, the first one sent.

@@ -1,7 +1,7 @@
 //! DNS over TCP: segments of port 53 to length-prefixed messages (RFC 1035 §4.2.2, RFC 7766).
 //!
 //! Each direction of a connection is a flow of its own: both, or only one of them, may have been captured. A flow
-//! costs 64 octets. A segment that comes in order and holds whole messages is read where it lies; only what is
+//! costs 80 octets. A segment that comes in order and holds whole messages is read where it lies; only what is
 //! split, or comes before its time, is copied, into buffers that are used again, under one budget.
 //!
 //! What can be known and what cannot:

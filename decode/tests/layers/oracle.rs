@@ -15,41 +15,30 @@ pub fn random(state: &mut u64) -> u64 {
     *state
 }
 
+fn built<E: std::fmt::Debug>(write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>) -> Vec<u8> {
+    let mut frame = Vec::new();
+    write(&mut frame).expect("a frame");
+    frame
+}
+
 fn frames() -> Vec<Vec<u8>> {
     let mac = || PacketBuilder::ethernet2([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2]);
     let tag = || mac().single_vlan(7.try_into().expect("an id"));
     let stacked = || mac().double_vlan(7.try_into().expect("an id"), 8.try_into().expect("an id"));
-    let mut frames: Vec<Vec<u8>> = Vec::new();
-    let mut build = |write: &dyn Fn(&mut Vec<u8>)| {
-        let mut frame = Vec::new();
-        write(&mut frame);
-        frames.push(frame);
-    };
-    build(&|out| mac().ipv4(CLIENT, SERVER, 64).udp(CLIENT_PORT, 53).write(out, QUERY).expect("a frame"));
-    build(&|out| mac().ipv6(CLIENT6, SERVER6, 64).udp(53, CLIENT_PORT).write(out, QUERY).expect("a frame"));
-    build(&|out| tag().ipv4(CLIENT, SERVER, 64).udp(CLIENT_PORT, 53).write(out, QUERY).expect("a frame"));
-    build(&|out| tag().ipv6(CLIENT6, SERVER6, 64).udp(CLIENT_PORT, 53).write(out, QUERY).expect("a frame"));
-    build(&|out| stacked().ipv4(CLIENT, SERVER, 64).udp(CLIENT_PORT, 53).write(out, QUERY).expect("a frame"));
-    build(&|out| {
-        mac().ipv4(CLIENT, SERVER, 64).tcp(53, CLIENT_PORT, 9, 100).ack(3).write(out, QUERY).expect("a frame")
-    });
-    build(&|out| {
-        mac()
-            .ipv6(CLIENT6, SERVER6, 64)
-            .tcp(CLIENT_PORT, 53, 9, 100)
-            .syn()
-            .write(out, QUERY)
-            .expect("a frame")
-    });
-    frames.push(ethernet(0x0800, &ipv4_options(17, &[0x94, 4, 0, 0], &udp(CLIENT_PORT, 53, QUERY))));
-    frames
-        .push(ethernet(0x86dd, &ipv6(0, &cat(&[&[17, 0, 5, 2, 0, 0, 1, 0], &udp(CLIENT_PORT, 53, QUERY)]))));
-    frames.push(ethernet(
-        0x86dd,
-        &ipv6(60, &cat(&[&[51, 0, 1, 4, 0, 0, 0, 0, 17, 4], &[0; 22], &udp(CLIENT_PORT, 53, QUERY)])),
-    ));
-    frames.push(cat(&[&ethernet(0x0800, &query4()), &[0; 12]]));
-    frames
+    let datagram = udp(CLIENT_PORT, 53, QUERY);
+    vec![
+        built(|out| mac().ipv4(CLIENT, SERVER, 64).udp(CLIENT_PORT, 53).write(out, QUERY)),
+        built(|out| mac().ipv6(CLIENT6, SERVER6, 64).udp(53, CLIENT_PORT).write(out, QUERY)),
+        built(|out| tag().ipv4(CLIENT, SERVER, 64).udp(CLIENT_PORT, 53).write(out, QUERY)),
+        built(|out| tag().ipv6(CLIENT6, SERVER6, 64).udp(CLIENT_PORT, 53).write(out, QUERY)),
+        built(|out| stacked().ipv4(CLIENT, SERVER, 64).udp(CLIENT_PORT, 53).write(out, QUERY)),
+        built(|out| mac().ipv4(CLIENT, SERVER, 64).tcp(53, CLIENT_PORT, 9, 100).ack(3).write(out, QUERY)),
+        built(|out| mac().ipv6(CLIENT6, SERVER6, 64).tcp(CLIENT_PORT, 53, 9, 100).syn().write(out, QUERY)),
+        ethernet(0x0800, &ipv4_options(17, &[0x94, 4, 0, 0], &datagram)),
+        ethernet(0x86dd, &ipv6(0, &cat(&[&[17, 0, 5, 2, 0, 0, 1, 0], &datagram]))),
+        ethernet(0x86dd, &ipv6(60, &cat(&[&[51, 0, 1, 4, 0, 0, 0, 0, 17, 4], &[0; 22], &datagram]))),
+        cat(&[&ethernet(0x0800, &query4()), &[0; 12]]),
+    ]
 }
 
 /// Source, destination, TCP's sequence number, payload.

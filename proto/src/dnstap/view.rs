@@ -1,6 +1,7 @@
 //! The dnstap envelope read by hand: one pass over the protobuf, nothing copied.
 
 use std::fmt;
+use std::num::NonZeroU32;
 
 use crate::{Cursor, Short, Timestamp};
 
@@ -116,7 +117,9 @@ impl<'a> View<'a> {
     /// # Errors
     /// [`EnvelopeError`] where the frame is not a protobuf message, or not of this schema.
     pub fn parse(octets: &'a [u8]) -> Result<Self, EnvelopeError> {
-        Layout::parse(octets).map(|layout| layout.view(octets))
+        let mut layout = Layout::default();
+        layout.read(octets)?;
+        Ok(layout.view(octets))
     }
 
     /// Whether the message type is one of the responses; `None` when there is no message of a known type.
@@ -153,8 +156,9 @@ fn event_time(
 /// Where a field's octets stand in the frame.
 #[derive(Clone, Copy, Debug)]
 struct Span {
-    start: usize,
-    len: usize,
+    /// Behind its last octet; never 0, as a key and a length stand in front.
+    end: NonZeroU32,
+    len: u32,
 }
 
 /// What [`View`] shows, without the borrow: a reader that has to look ahead keeps it beside its buffer and makes the
@@ -184,32 +188,33 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// Reads a frame.
+    /// Reads a frame in the place of the one before it.
     ///
     /// # Errors
-    /// [`EnvelopeError`] where the frame is not a protobuf message, or not of this schema.
-    pub fn parse(octets: &[u8]) -> Result<Self, EnvelopeError> {
-        let mut layout = Self::default();
+    /// [`EnvelopeError`] where the frame is not a protobuf message, or not of this schema; what was read up to there
+    /// is of no use.
+    pub fn read(&mut self, octets: &[u8]) -> Result<(), EnvelopeError> {
+        *self = Self::default();
         let mut wire = Wire { cursor: Cursor::new(octets), end: octets.len() };
         while !wire.cursor.is_empty() {
             match wire.key()? {
-                (1, LEN) => layout.identity = Some(wire.span()?),
-                (2, LEN) => layout.version = Some(wire.span()?),
+                (1, LEN) => self.identity = Some(wire.span()?),
+                (2, LEN) => self.version = Some(wire.span()?),
                 (3, LEN) => {
                     wire.span()?;
-                    layout.has_extra = true;
+                    self.has_extra = true;
                 }
                 (14, LEN) => {
                     let message = wire.message()?;
-                    layout.has_message = true;
-                    layout.read_message(message)?;
+                    self.has_message = true;
+                    self.read_message(message)?;
                 }
-                (15, VARINT) => layout.payload_type = Some(wire.int32()?),
+                (15, VARINT) => self.payload_type = Some(wire.int32()?),
                 (1..=3 | 14 | 15, _) => return Err(EnvelopeError::WireType),
                 (_, wire_type) => wire.skip(wire_type)?,
             }
         }
-        Ok(layout)
+        Ok(())
     }
 
     fn read_message(&mut self, mut wire: Wire<'_>) -> Result<(), EnvelopeError> {
@@ -251,8 +256,8 @@ impl Layout {
     pub fn view<'a>(&self, octets: &'a [u8]) -> View<'a> {
         // Octets other than those that were read would give other slices, or none; never a panic.
         let slice = |span: Option<Span>| {
-            let Span { start, len } = span?;
-            octets.get(start..)?.get(..len)
+            let Span { end, len } = span?;
+            octets.get((end.get() - len) as usize..end.get() as usize)
         };
         View {
             payload_type: self.payload_type,
@@ -303,7 +308,7 @@ struct Wire<'a> {
 
 impl Wire<'_> {
     /// A field's number and wire type.
-    #[inline]
+    #[inline(always)]
     fn key(&mut self) -> Result<(u32, u8), EnvelopeError> {
         let key = self.varint()?;
         match u32::try_from(key >> 3) {
@@ -312,12 +317,13 @@ impl Wire<'_> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn varint(&mut self) -> Result<u64, EnvelopeError> {
         let first = self.cursor.u8()?;
-        if first < 0x80 {
-            return Ok(u64::from(first));
-        }
+        if first < 0x80 { Ok(u64::from(first)) } else { self.long_varint(first) }
+    }
+
+    fn long_varint(&mut self, first: u8) -> Result<u64, EnvelopeError> {
         let mut value = u64::from(first & 0x7f);
         for shift in (7..63).step_by(7) {
             let octet = self.cursor.u8()?;
@@ -353,14 +359,16 @@ impl Wire<'_> {
         usize::try_from(self.varint()?).map_err(|_| EnvelopeError::Short)
     }
 
-    #[inline]
+    #[inline(always)]
     fn span(&mut self) -> Result<Span, EnvelopeError> {
         let len = self.length()?;
-        let start = self.end - self.cursor.len();
         self.cursor.skip(len)?;
-        Ok(Span { start, len })
+        // No frame has 4 GiB (see `frame_streams::MAX_FRAME`); one that had could not be shown.
+        let end = u32::try_from(self.end - self.cursor.len()).ok().and_then(NonZeroU32::new);
+        Ok(Span { end: end.ok_or(EnvelopeError::Short)?, len: len as u32 })
     }
 
+    #[inline]
     fn message(&mut self) -> Result<Self, EnvelopeError> {
         let len = self.length()?;
         let cursor = self.cursor.sub(len)?;
