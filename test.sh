@@ -23,39 +23,21 @@ step() { # step WHAT COMMAND... : goes on after a failure, so that one run shows
     fi
 }
 
-have() { command -v "$1" >/dev/null 2>&1; }
-
-install_packages() {
-    local as=()
-    if ! have apt-get; then
-        echo "not Debian or Ubuntu: system packages are not installed"
-        return
-    fi
-    if [ "$(id -u)" != 0 ]; then
-        if ! have sudo || ! sudo -n true 2>/dev/null; then
-            echo "neither root nor sudo without a password: may not install $*"
-            return
-        fi
-        as=(sudo)
-    fi
-    { "${as[@]}" apt-get -qq update && "${as[@]}" env DEBIAN_FRONTEND=noninteractive \
-        apt-get -qq install -y --no-install-recommends "$@"; } >/dev/null 2>&1 || echo "apt-get could not install $*"
+shared_captures() {
+    cargo build --locked --quiet -p lowtide && testdata/shared.py "${CARGO_TARGET_DIR:-target}/debug/lowtide" ../shared
 }
 
-if ! have cargo; then
-    echo "test.sh: no cargo: install a Rust toolchain (https://rustup.rs), then run this again" >&2
-    exit 1
-fi
-if [ "${LOWTIDE_INSTALL:-yes}" != no ]; then
-    have cc || install_packages gcc libc6-dev
-    missing=()
-    have tshark && have capinfos || missing+=(tshark wireshark-common)
-    have dnstap-read || missing+=(bind9-dnsutils)
-    have lz4 || missing+=(lz4)
-    have zstd || missing+=(zstd)
-    have python3 || missing+=(python3)
-    [ ${#missing[@]} -eq 0 ] || install_packages "${missing[@]}"
-fi
+# shellcheck source=scripts/packages.sh
+. scripts/packages.sh
+
+need_toolchain
+missing=()
+have tshark && have capinfos || missing+=(tshark wireshark-common)
+have dnstap-read || missing+=(bind9-dnsutils)
+have lz4 || missing+=(lz4)
+have zstd || missing+=(zstd)
+have python3 || missing+=(python3)
+[ ${#missing[@]} -eq 0 ] || install_packages "${missing[@]}"
 
 if cargo fmt --version >/dev/null 2>&1; then
     step "formatting" cargo fmt --all --check
@@ -78,6 +60,11 @@ if have tshark && have capinfos && have dnstap-read && have python3 && have lz4 
     step "expected files against tshark and dnstap-read" python3 testdata/expect.py --check
 else
     skipped+=("expected files against other tools: apt-get install tshark bind9-dnsutils lz4 zstd python3")
+fi
+if [ -d ../shared/captures ] && have python3; then
+    step "captures of other projects against tshark's counts" shared_captures
+else
+    skipped+=("captures of other projects: there is no ../shared/captures")
 fi
 if cargo deny --version >/dev/null 2>&1; then
     step "licences and advisories" cargo deny --locked check

@@ -13,7 +13,7 @@ work=$(mktemp -d)
 . lab/servers.sh
 recorder=
 taps=()
-trap 'kill $recorder "${taps[@]}" 2>/dev/null; lab_down; rm -rf "$work"' EXIT
+trap 'kill $recorder "${taps[@]}" 2>/dev/null || true; lab_down; rm -rf "$work"' EXIT
 trap 'echo "record.sh: line $LINENO failed" >&2; tail -20 "$work/servers.log" >&2' ERR
 
 for tool in named nsd knotd unbound dnsdist dnsperf kdig dig nsupdate fstrm_capture tcpdump dumpcap editcap mergecap tshark zstd lz4; do

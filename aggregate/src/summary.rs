@@ -172,39 +172,45 @@ fn servers(accounts: &Accounts) -> Vec<Server> {
     servers.into_iter().map(server).collect()
 }
 
-#[derive(Default)]
 struct ZoneAccount {
+    known_by: KnownBy,
     account: Account,
     other_names: u64,
     other_queries: u64,
 }
 
+impl ZoneAccount {
+    fn new(known_by: KnownBy) -> Self {
+        Self { known_by, account: Account::default(), other_names: 0, other_queries: 0 }
+    }
+}
+
 fn zone_reports(names: &Names, map: &ZoneMap) -> Vec<Zone> {
     let mut pool = Pool::default();
-    let mut zones: HashMap<(Role, Name<'_>, KnownBy), ZoneAccount, RandomState> = HashMap::default();
+    let mut zones: HashMap<(Role, Name<'_>), ZoneAccount, RandomState> = HashMap::default();
     for table in names.tables() {
         for (name, row) in table.rows().filter(|(name, _)| !name.0.is_empty()) {
             let (zone, known_by) = map.zone_of(name, row.zone_labels);
-            let account = zones.entry((row.role, zone, known_by)).or_default();
-            account.account.add(&mut pool, &row.account, table.pool());
+            let zone = zones.entry((row.role, zone)).or_insert_with(|| ZoneAccount::new(known_by));
+            zone.account.add(&mut pool, &row.account, table.pool());
         }
-        for (role, zone, other) in table.other() {
-            let (_, known_by) = map.zone_of(zone, Some(zone.label_count() as u8));
-            let account = zones.entry((role, zone, known_by)).or_default();
-            account.account.add(&mut pool, &other.account, table.pool());
+        for (role, name, other) in table.other() {
+            let zone =
+                zones.entry((role, name)).or_insert_with(|| ZoneAccount::new(map.zone_of(name, None).1));
+            zone.account.add(&mut pool, &other.account, table.pool());
             // A name is in one partition only, so that the estimates add up.
-            account.other_names += other.names.estimate() as u64;
-            account.other_queries += other.account.queries;
+            zone.other_names += other.names.estimate() as u64;
+            zone.other_queries += other.account.queries;
         }
     }
     let mut zones: Vec<_> = zones.into_iter().collect();
     zones.sort_unstable_by(|(one, first), (other, second)| {
         second.account.queries.cmp(&first.account.queries).then_with(|| one.cmp(other))
     });
-    let zone = |((role, zone, known_by), counts): ((Role, Name<'_>, KnownBy), ZoneAccount)| Zone {
+    let zone = |((role, zone), counts): ((Role, Name<'_>), ZoneAccount)| Zone {
         zone: zone.to_string(),
         role: role.as_str(),
-        known_by: known_by.as_str(),
+        known_by: counts.known_by.as_str(),
         queries: counts.account.queries,
         responses: counts.account.responses,
         nxdomain: counts.account.nxdomain,

@@ -7,7 +7,9 @@ use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::net::Ipv6Addr;
 
 use lowtide_aggregate::names::{NameTable, PARTITIONS, partition};
-use lowtide_aggregate::{Event, EventBatch, Names, Outcome, ZoneMap};
+use lowtide_aggregate::summary::{self, Counted};
+use lowtide_aggregate::transaction::MatcherCounters;
+use lowtide_aggregate::{Accounts, Event, EventBatch, MessageCounts, Names, Outcome, ZoneMap};
 use lowtide_proto::{NameBuf, Qtype, Rcode, Role, Timestamp};
 
 /// Zipf-like names: name 0 is asked every second time, name 1 every fourth...; plus a name that is asked once each time.
@@ -182,4 +184,29 @@ fn a_million_names_fit_in_256_mib() {
     let memory: usize = names.tables().iter().map(NameTable::memory).sum();
     assert!(rows >= 980_000, "{rows} rows");
     assert!(memory <= 256 << 20, "{} MiB for {rows} names", memory >> 20);
+}
+
+#[test]
+fn zones_are_listed_once_and_add_up_whether_names_were_swept_or_not() {
+    let stream = stream(20_000);
+    for limit in [1_000_000, 800] {
+        let names = count(&stream, limit, 1);
+        let counted = Counted {
+            messages: &MessageCounts::default(),
+            accounts: &Accounts::new(1),
+            names: &names,
+            matcher: &MatcherCounters::default(),
+        };
+        let report = summary::report(&counted, ZoneMap::default(), 3);
+        assert_eq!(report.names_limited, limit == 800);
+        let mut zones: Vec<_> = report.zones.iter().map(|zone| (zone.zone.as_str(), zone.queries)).collect();
+        zones.sort_unstable();
+        assert_eq!(zones, [("example.org.", 20_000), ("flood.example.", 20_000)]);
+        // Every third query asks for AAAA.
+        let top: Vec<_> = report.qnames.iter().map(|row| (row.qname.as_str(), row.queries)).collect();
+        assert_eq!(
+            top,
+            [("heavy0.example.org.", 6_666), ("heavy0.example.org.", 3_334), ("heavy1.example.org.", 3_334)]
+        );
+    }
 }
