@@ -135,18 +135,10 @@ fn above_the_limit_totals_stay_exact_and_the_heavy_names_stay() {
             .filter(|((name, _), _)| *name == format!("heavy{heavy}.example.org."))
             .map(|(_, row)| row.0)
             .sum::<u64>();
-        assert_eq!(
-            asked,
-            (50_000 >> heavy) - (50_000u64 >> (heavy + 1)),
-            "heavy{heavy} never left"
-        );
+        assert_eq!(asked, (50_000 >> heavy) - (50_000u64 >> (heavy + 1)), "heavy{heavy} never left");
     }
-    let names_swept: usize = names
-        .tables()
-        .iter()
-        .flat_map(NameTable::other)
-        .map(|(_, _, other)| other.names.estimate())
-        .sum();
+    let names_swept: usize =
+        names.tables().iter().flat_map(NameTable::other).map(|(_, _, other)| other.names.estimate()).sum();
     let singles = 50_000 - rows.keys().filter(|(name, _)| name.starts_with("once")).count();
     let error = names_swept as f64 / singles as f64 - 1.0;
     assert!(error.abs() < 0.05, "{names_swept} of {singles} estimated");

@@ -100,7 +100,8 @@ pub struct ReplayArgs {
     /// Files to read as one timeline; `-` is standard input
     ///
     /// pcap, pcapng or dnstap (Frame Streams), as they are or compressed by gzip, zstd, xz, bzip2 or lz4; each is known
-    /// by its content, not its name. Give rotated captures in order: a response may be in the next file.
+    /// by its content, not its name. Files are merged by time, in whatever order they are given:
+    /// a response may stand in another file than its query.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
 

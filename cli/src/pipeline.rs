@@ -305,8 +305,6 @@ impl Read {
     }
 }
 
-fn nonzero(
-    counts: impl Iterator<Item = (&'static str, u64)>,
-) -> BTreeMap<&'static str, u64> {
+fn nonzero(counts: impl Iterator<Item = (&'static str, u64)>) -> BTreeMap<&'static str, u64> {
     counts.filter(|&(_, count)| count > 0).collect()
 }

@@ -117,7 +117,8 @@ pub fn balance(page: &mut Page, report: &Report, views: &[View<'_>]) {
         }
     }
     remark(page, "malformed frames", &report.frame_defects);
-    let lost = |(name, number): (&String, &u64)| LOSSES.contains(&name.as_str()).then(|| (name.clone(), *number));
+    let lost =
+        |(name, number): (&String, &u64)| LOSSES.contains(&name.as_str()).then(|| (name.clone(), *number));
     remark(page, "reassembly", &report.reassembly.iter().filter_map(lost).collect());
 }
 

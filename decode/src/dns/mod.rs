@@ -150,31 +150,28 @@ impl Reading {
 
         let mut records = Records::new(octets, cursor, header);
         let mut answered = false;
+        for _ in 0..header.answers {
+            let record = records.take_record(Section::Answer)?;
+            answered |= record.rtype == self.qtype
+                || matches!(self.qtype, Qtype::ANY | Qtype::AXFR | Qtype::IXFR | Qtype::MAILA | Qtype::MAILB);
+            if record.rtype == Qtype::SOA || (record.rtype == Qtype::NS && self.qtype == Qtype::NS) {
+                self.learn_zone(octets, &record, qname);
+            }
+        }
         let mut delegated = false;
         let mut has_soa = false;
-        while let Some(record) = records.next_record() {
-            let record = record?;
-            match (record.section, record.rtype) {
-                (Section::Additional, Qtype::OPT) => self.opt(&record)?,
-                (Section::Answer, rtype) => {
-                    answered |= rtype == self.qtype
-                        || matches!(
-                            self.qtype,
-                            Qtype::ANY | Qtype::AXFR | Qtype::IXFR | Qtype::MAILA | Qtype::MAILB
-                        );
-                    if rtype == Qtype::SOA || (rtype == Qtype::NS && self.qtype == Qtype::NS) {
-                        self.learn_zone(octets, &record, qname);
-                    }
-                }
-                (Section::Authority, Qtype::SOA) => {
-                    has_soa = true;
-                    self.learn_zone(octets, &record, qname);
-                }
-                (Section::Authority, Qtype::NS) => {
-                    delegated = true;
-                    self.learn_zone(octets, &record, qname);
-                }
-                _ => {}
+        for _ in 0..header.authorities {
+            let record = records.take_record(Section::Authority)?;
+            if matches!(record.rtype, Qtype::SOA | Qtype::NS) {
+                has_soa |= record.rtype == Qtype::SOA;
+                delegated |= record.rtype == Qtype::NS;
+                self.learn_zone(octets, &record, qname);
+            }
+        }
+        for _ in 0..header.additionals {
+            let record = records.take_record(Section::Additional)?;
+            if record.rtype == Qtype::OPT {
+                self.opt(&record)?;
             }
         }
         self.facts.set(Facts::TRAILING_OCTETS, !records.rest().is_empty());

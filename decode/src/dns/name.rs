@@ -44,11 +44,30 @@ fn follow<'a>(octets: &'a [u8], target: u16, limit: &mut usize) -> Result<Cursor
 #[inline]
 pub fn read_name<'a>(octets: &'a [u8], cursor: &mut Cursor<'a>, name: &mut NameBuf) -> Result<(), Malformed> {
     name.clear();
+    if let Some(len) = plain_len(cursor.rest())
+        && name.push_lowercase(cursor.rest(), len)
+    {
+        return cursor.skip(len).map_err(|_| Malformed::NameOverrun);
+    }
     read_labels(octets, cursor, name).inspect_err(|_| name.clear())
 }
 
+/// Octets of the name at the start of `octets`, if it ends in the root without a pointer. What it is otherwise,
+/// [`read_labels`] finds out.
 #[inline]
+fn plain_len(octets: &[u8]) -> Option<usize> {
+    let mut end = 0;
+    loop {
+        match *octets.get(end)? {
+            0 => return Some(end + 1),
+            len @ ..64 => end += usize::from(len) + 1,
+            _ => return None,
+        }
+    }
+}
+
 fn read_labels<'a>(octets: &'a [u8], cursor: &mut Cursor<'a>, name: &mut NameBuf) -> Result<(), Malformed> {
+    name.clear();
     let mut limit = octets.len() - cursor.len();
     // Until the first pointer the caller's own cursor moves, because what follows the name stands there.
     let mut elsewhere: Option<Cursor<'a>> = None;

@@ -57,8 +57,7 @@ impl<'a> Records<'a> {
     }
 
     /// The next record; an error ends the walk.
-    #[inline]
-    pub fn next_record(&mut self) -> Option<Result<Record<'a>, Malformed>> {
+    fn next_record(&mut self) -> Option<Result<Record<'a>, Malformed>> {
         let section = match &mut self.left {
             [0, 0, 0] => return None,
             [0, 0, left] => {
@@ -74,15 +73,16 @@ impl<'a> Records<'a> {
                 Section::Answer
             }
         };
-        let record = self.take(section);
+        let record = self.take_record(section);
         if record.is_err() {
             self.left = [0; 3];
         }
         Some(record)
     }
 
-    #[inline]
-    fn take(&mut self, section: Section) -> Result<Record<'a>, Malformed> {
+    /// Takes the record that comes next, which stands in `section`.
+    #[inline(always)]
+    pub(super) fn take_record(&mut self, section: Section) -> Result<Record<'a>, Malformed> {
         let owner = self.octets.len() - self.cursor.len();
         let mut compressed = self.cursor;
         let (owner_is_root, fixed) = match compressed.take_array::<12>() {
