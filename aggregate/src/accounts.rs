@@ -15,9 +15,9 @@ use crate::report::Transactions;
 /// Servers with an account of their own; the rest share the one of `::`. Any packet can name a new server address.
 const MAX_SERVERS: usize = 16_384;
 
-/// Intervals with an account of their own; where there would be more, intervals are widened twofold. It is ten weeks of
-/// minutes; only a hostile capture, with times all over the centuries, has many empty ones between.
-const MAX_INTERVALS: usize = 100_000;
+/// Intervals with an account of their own; where there would be more, intervals are widened twofold. It is a week of
+/// minutes. A busy interval takes 20 KiB for its latencies, and a hostile capture has times all over the centuries.
+const MAX_INTERVALS: usize = 10_080;
 
 /// The account of one role.
 #[derive(Clone)]
@@ -117,7 +117,7 @@ impl Intervals {
     }
 
     fn widen(&mut self, pool: &mut Pool) {
-        self.width *= 2;
+        self.width = self.width.saturating_mul(2);
         for (number, account) in std::mem::take(&mut self.accounts) {
             self.accounts.entry(number / 2).or_default().absorb(account, pool);
         }
@@ -163,15 +163,25 @@ impl Accounts {
         }
     }
 
-    /// Ends the counting: settles what was held back and sums up.
+    /// Ends the counting: settles what was held back, brings all roles to the same intervals and sums up.
     pub fn close(&mut self) {
+        let pool = &mut self.pool;
+        self.roles.iter_mut().for_each(|role| role.intervals.settle(pool));
+        let width = self.interval();
         for role in &mut self.roles {
-            role.intervals.settle(&mut self.pool);
+            while role.intervals.width < width {
+                role.intervals.widen(&mut self.pool);
+            }
             role.account = Account::default();
             for interval in role.intervals.accounts.values() {
                 role.account.add_within(interval, &mut self.pool);
             }
         }
+    }
+
+    /// The length of an interval in nanoseconds: what was asked for, or wider where there would be too many.
+    pub fn interval(&self) -> u64 {
+        self.roles.iter().map(|role| role.intervals.width).max().unwrap_or_default()
     }
 
     /// The histograms' memory.

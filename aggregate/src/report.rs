@@ -46,7 +46,9 @@ pub struct Report {
     pub latency_histogram: Vec<(u64, u64)>,
     /// Per role, in the order of [`lowtide_proto::Role::ALL`]; only roles that were seen.
     pub roles: Vec<RoleReport>,
-    /// Per interval of traffic time, in order.
+    /// Length of an interval in seconds: as asked for, or wider by a power of two where there would be more than 10,080.
+    pub interval_s: f64,
+    /// Per interval of traffic time, in order; only intervals in which something was seen.
     pub intervals: Vec<Interval>,
     /// The servers, most queries first.
     pub servers: Vec<Server>,

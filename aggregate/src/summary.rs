@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use foldhash::fast::RandomState;
 use jiff::fmt::temporal::DateTimePrinter;
+use lowtide_proto::time::NANOS_PER_SECOND;
 use lowtide_proto::{Facts, Malformed, Name, Opcode, Qtype, Role, Timestamp, Transport};
 
 use crate::account::{Account, LatencyAccount, RcodeCounts};
@@ -115,6 +116,7 @@ fn roles(report: &mut Report, accounts: &Accounts) {
     }
     report.latency_us = latency(&total.latency, &pool);
     report.latency_histogram = histogram(&total.latency, &pool);
+    report.interval_s = accounts.interval() as f64 / NANOS_PER_SECOND as f64;
     report.intervals = intervals.iter().map(|(&start, account)| interval(start, account, &pool)).collect();
 }
 

@@ -3,6 +3,7 @@
 use std::io::{BufWriter, IsTerminal, Write, stderr, stdin, stdout};
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anstream::{AutoStream, ColorChoice};
 use lowtide_aggregate::report::Report;
@@ -51,7 +52,8 @@ fn replay(args: &ReplayArgs, color: ColorChoice) -> Result<ExitCode, Error> {
     let written = if args.json {
         write_json(&report)
     } else {
-        let layout = Layout { width: terminal_width(), top: args.top, interval: args.interval };
+        let interval = Duration::try_from_secs_f64(report.interval_s).unwrap_or(args.interval);
+        let layout = Layout { width: terminal_width(), top: args.top, interval };
         write_text(&render(&report, &layout), color)
     };
     match written {
