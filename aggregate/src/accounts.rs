@@ -97,11 +97,18 @@ impl Intervals {
     #[inline]
     fn count(&mut self, event: &Event, pool: &mut Pool) {
         let number = event.time.0 / self.width;
-        if number != self.current.0 {
+        if number == self.current.0 {
+            self.current.1.count(event, pool);
+        } else if number < self.current.0
+            && let Some(account) = self.accounts.get_mut(&number)
+        {
+            // A query that had to wait for its end; the interval it began in is over, and this one goes on.
+            account.count(event, pool);
+        } else {
             self.settle(pool);
             self.current.0 = event.time.0 / self.width;
+            self.current.1.count(event, pool);
         }
-        self.current.1.count(event, pool);
     }
 
     /// Moves the current interval's counts to the others.

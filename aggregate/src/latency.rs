@@ -48,7 +48,7 @@ const COUNT_MASK: u32 = (1 << COUNT_BITS) - 1;
 const _: () = assert!(BUCKETS <= 1 << (u32::BITS - COUNT_BITS), "a bucket fits a sparse entry");
 
 /// Entries that a sparse histogram of each class can hold. Past the last it turns dense: [`BUCKETS`] counters.
-const CLASSES: [usize; 4] = [4, 16, 64, MOST_SPARSE];
+const CLASSES: [usize; 7] = [4, 8, 16, 32, 64, 128, MOST_SPARSE];
 const MOST_SPARSE: usize = 256;
 const DENSE: u8 = CLASSES.len() as u8;
 
@@ -64,7 +64,7 @@ pub struct Histogram {
 /// The memory of many histograms: one arena a size class, with the freed slots kept for reuse.
 #[derive(Clone, Debug, Default)]
 pub struct Pool {
-    sparse: [Slab<u32>; 4],
+    sparse: [Slab<u32>; CLASSES.len()],
     dense: Slab<u64>,
 }
 
@@ -85,7 +85,10 @@ impl<T: Copy + Default> Slab<T> {
         }
         let slot = self.used;
         self.used += 1;
-        self.items.resize(self.used as usize * size, T::default());
+        let len = self.used as usize * size;
+        let more = len.saturating_sub(self.items.len());
+        reserve_quarter(&mut self.items, more);
+        self.items.resize(len, T::default());
         slot
     }
 
@@ -99,6 +102,13 @@ impl<T: Copy + Default> Slab<T> {
     fn slot_mut(&mut self, slot: u32, size: usize) -> Option<&mut [T]> {
         let start = slot as usize * size;
         self.items.get_mut(start..start + size)
+    }
+}
+
+/// Makes room for `more` items; grows by a quarter at the least, because large arenas that double are half empty.
+pub(crate) fn reserve_quarter<T>(items: &mut Vec<T>, more: usize) {
+    if more > items.capacity() - items.len() {
+        items.reserve_exact(more.max(items.len() / 4));
     }
 }
 

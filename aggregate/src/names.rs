@@ -17,7 +17,7 @@ use lowtide_proto::{Name, Qtype, Role};
 
 use crate::account::Account;
 use crate::event::{Event, EventBatch};
-use crate::latency::{Histogram, Pool};
+use crate::latency::{Histogram, Pool, reserve_quarter};
 use crate::zones::ZoneMap;
 
 /// How many tables the names are spread over: as many threads can count names side by side.
@@ -262,6 +262,7 @@ impl NameTable {
             zone_labels: None,
             account: Account::default(),
         });
+        reserve_quarter(&mut self.names, name.len());
         self.names.extend_from_slice(name);
         Self::index_row(&mut self.index, hash >> 32 << 32 | (at as u64 + 1));
         at

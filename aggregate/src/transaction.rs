@@ -24,8 +24,8 @@ pub const DISORDER: i64 = 1_000_000_000;
 /// A step back of traffic time by more than this is a clock step, in nanoseconds.
 const CLOCK_STEP: i64 = 60_000_000_000;
 
-/// Outstanding entries of one client port, server and id. More are a flood with crafted ids: the oldest are given up, so
-/// that a lookup stays short.
+/// Outstanding entries of one client port, server and id, and responses among them that wait for their query. More are a
+/// flood with crafted ids: the oldest are given up, so that a lookup stays short.
 const MAX_SAME_KEY: usize = 64;
 
 /// Octets of a name that an entry holds itself; longer names are held apart.
@@ -319,16 +319,27 @@ impl Matcher {
         let time = observation.time;
         let mut query = None;
         let mut answered = None;
+        let mut waiting = 0;
+        let mut oldest_waiting = NONE;
         for &at in self.index.iter_hash(hash) {
             let Some(entry) = self.entries.get(at as usize) else { continue };
-            if entry.hash != hash || entry.path != path || !self.same_question(entry, message) {
+            if entry.hash != hash || entry.path != path {
                 continue;
             }
             let slot = match entry.state {
                 State::Query => &mut query,
                 State::Answered => &mut answered,
-                State::Response => continue,
+                State::Response => {
+                    waiting += 1;
+                    if oldest_waiting == NONE || self.is_older(at, oldest_waiting) {
+                        oldest_waiting = at;
+                    }
+                    continue;
+                }
             };
+            if !self.same_question(entry, message) {
+                continue;
+            }
             if slot.is_none_or(|other| self.is_older(at, other)) {
                 *slot = Some(at);
             }
@@ -359,6 +370,9 @@ impl Matcher {
                 self.remove(at);
             }
             return;
+        }
+        if waiting >= MAX_SAME_KEY {
+            self.close(oldest_waiting, Outcome::Orphan, sink);
         }
         let name_hash = self.hash_name(message.qname.0);
         self.insert(hash, name_hash, path, State::Response, observation, sink);

@@ -149,7 +149,7 @@ fn a_million_names_fit_in_256_mib() {
     let keyed = BuildHasherDefault::<DefaultHasher>::default();
     let mut names = Names::new(1_000_000, ZoneMap::default());
     let mut batch = EventBatch::default();
-    for at in 0..3_000_000u64 {
+    for at in 0..2_000_000u64 {
         let name = NameBuf::parse(&format!("host-{:06}.customers.example.net", at % 990_000)).unwrap();
         let event = Event {
             time: Timestamp(at),

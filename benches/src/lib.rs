@@ -1,0 +1,17 @@
+//! What the benchmarks share: traffic to measure on, the pipeline in one thread, and figures in tables.
+//!
+//! The benchmarks run on a capture that is named, or that lies beside the project, or that [`Traffic`] makes; see
+//! [`Input`].
+
+pub mod figures;
+pub mod frame;
+pub mod input;
+pub mod machine;
+pub mod message;
+pub mod pipeline;
+pub mod random;
+pub mod steady;
+pub mod traffic;
+
+pub use input::{Input, Options};
+pub use traffic::Traffic;
