@@ -327,7 +327,8 @@ def kinds(header):
         return False, False
     asked = header.answer_types and (header.type in header.answer_types or header.type in (251, 252, 255))
     soa, ns = 6 in header.authority_types, 2 in header.authority_types
-    return (not asked and (header.authoritative or soa),
+    alias = 5 in header.answer_types or 39 in header.answer_types
+    return (not asked and (soa or (header.authoritative and not alias)),
             not header.authoritative and ns and not soa and not header.answer_types)
 
 

@@ -12,12 +12,12 @@ use crate::event::{Event, Outcome};
 use crate::latency::Pool;
 use crate::report::Transactions;
 
-/// Servers with an account of their own; the rest share the one of `::`. Any packet can name a new server address.
+/// Servers with an account of their own; the rest share one. Any packet can name a new server address.
 const MAX_SERVERS: usize = 16_384;
 
-/// Intervals with an account of their own; where there would be more, intervals are widened twofold. It is a week of
-/// minutes. A busy interval takes 20 KiB for its latencies, and a hostile capture has times all over the centuries.
-const MAX_INTERVALS: usize = 10_080;
+/// Intervals with an account of their own; where there would be more, intervals are widened twofold. It is nearly three
+/// days of minutes. A busy interval takes 20 KiB for its latencies, and a hostile capture has times all over the centuries.
+const MAX_INTERVALS: usize = 4_096;
 
 /// The account of one role.
 #[derive(Clone)]
@@ -140,6 +140,8 @@ impl Intervals {
 pub struct Accounts {
     pool: Pool,
     servers: HashMap<(Ipv6Addr, Role), ServerAccount, RandomState>,
+    /// All servers past [`MAX_SERVERS`], by role.
+    other_servers: BTreeMap<Role, ServerAccount>,
     roles: [RoleAccount; Role::ALL.len()],
 }
 
@@ -149,6 +151,7 @@ impl Accounts {
         Self {
             pool: Pool::default(),
             servers: HashMap::default(),
+            other_servers: BTreeMap::new(),
             roles: Role::ALL.map(|_| RoleAccount::new(interval)),
         }
     }
@@ -159,11 +162,12 @@ impl Accounts {
         if let Some(role) = self.roles.get_mut(event.role as usize) {
             role.count(event, &mut self.pool);
         }
-        let mut key = (event.server, event.role);
-        if self.servers.len() >= MAX_SERVERS && !self.servers.contains_key(&key) {
-            key.0 = Ipv6Addr::UNSPECIFIED;
-        }
-        let server = self.servers.entry(key).or_default();
+        let key = (event.server, event.role);
+        let server = if self.servers.len() >= MAX_SERVERS && !self.servers.contains_key(&key) {
+            self.other_servers.entry(event.role).or_default()
+        } else {
+            self.servers.entry(key).or_default()
+        };
         server.account.count(event, &mut self.pool);
         if event.outcome.has_response() {
             server.rcodes.add(event.rcode, 1);
@@ -201,6 +205,11 @@ impl Accounts {
         self.servers.iter().map(|(&(address, role), account)| (address, role, account))
     }
 
+    /// What the servers past the bound come to, by role.
+    pub fn other_servers(&self) -> impl Iterator<Item = (Role, &ServerAccount)> {
+        self.other_servers.iter().map(|(&role, account)| (role, account))
+    }
+
     /// The roles that were seen; to be asked once the accounts are closed.
     pub fn roles(&self) -> impl Iterator<Item = (Role, &RoleAccount)> {
         let seen =
@@ -210,6 +219,11 @@ impl Accounts {
 }
 
 impl RoleAccount {
+    /// Whether only queries or only responses were seen, so that nobody knows what was answered.
+    pub const fn is_one_way(&self) -> bool {
+        self.account.queries == 0 || self.account.responses == 0
+    }
+
     fn new(interval: u64) -> Self {
         Self {
             account: Account::default(),

@@ -66,6 +66,8 @@ pub struct Histogram {
 pub struct Pool {
     sparse: [Slab<u32>; CLASSES.len()],
     dense: Slab<u64>,
+    /// Octets of the slots in use.
+    used: usize,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -140,6 +142,7 @@ impl Pool {
         let Some((slab, &size)) = self.sparse.get_mut(class).zip(CLASSES.get(class)) else { return false };
         if histogram.len == 0 {
             histogram.slot = slab.take(size);
+            self.used += size * 4;
         }
         let used = usize::from(histogram.len);
         let Some(entries) = slab.slot_mut(histogram.slot, size) else { return false };
@@ -184,6 +187,7 @@ impl Pool {
             && histogram.len > 0
         {
             slab.free.push(histogram.slot);
+            self.used -= CLASSES.get(class).copied().unwrap_or_default() * 4;
         }
         // A count that does not fit 20 bits needs a dense histogram at once.
         let saturated = entries.len() < CLASSES.get(class).copied().unwrap_or_default();
@@ -191,6 +195,7 @@ impl Pool {
         let slot = match self.sparse.get_mut(usize::from(class)).zip(CLASSES.get(usize::from(class))) {
             Some((slab, &size)) => {
                 let slot = slab.take(size);
+                self.used += size * 4;
                 if let Some(room) = slab.slot_mut(slot, size).and_then(|room| room.get_mut(..entries.len())) {
                     room.copy_from_slice(entries);
                 }
@@ -198,6 +203,7 @@ impl Pool {
             }
             None => {
                 let slot = self.dense.take(BUCKETS);
+                self.used += BUCKETS * 8;
                 let counters = self.dense.slot_mut(slot, BUCKETS).unwrap_or_default();
                 for entry in entries {
                     if let Some(counter) = counters.get_mut((entry >> COUNT_BITS) as usize) {
@@ -250,12 +256,25 @@ impl Pool {
 
     /// Gives a histogram's memory back for reuse and empties it.
     pub fn release(&mut self, histogram: &mut Histogram) {
-        match self.sparse.get_mut(usize::from(histogram.class)) {
-            Some(slab) if histogram.len > 0 => slab.free.push(histogram.slot),
+        let class = usize::from(histogram.class);
+        match self.sparse.get_mut(class).zip(CLASSES.get(class)) {
+            Some((slab, size)) if histogram.len > 0 => {
+                slab.free.push(histogram.slot);
+                self.used -= size * 4;
+            }
             Some(_) => {}
-            None => self.dense.free.push(histogram.slot),
+            None => {
+                self.dense.free.push(histogram.slot);
+                self.used -= BUCKETS * 8;
+            }
         }
         *histogram = Histogram::default();
+    }
+
+    /// Octets of the histograms that are in use. It depends on what was counted alone, not on how memory grew.
+    #[inline]
+    pub const fn used(&self) -> usize {
+        self.used
     }
 
     /// Octets of memory held.
@@ -321,8 +340,9 @@ mod tests {
             let mut copy = Histogram::default();
             other.merge(&mut copy, &pool, histogram);
             assert!(other.buckets(copy).eq(truth), "merged, spread {spread}");
+            assert!(pool.used() > 0);
             pool.release(&mut histogram);
-            assert_eq!(pool.buckets(histogram).count(), 0);
+            assert_eq!((pool.buckets(histogram).count(), pool.used()), (0, 0));
         }
     }
 

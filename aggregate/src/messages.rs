@@ -51,7 +51,8 @@ impl MessageCounts {
         if let Some(counter) = self.opcodes.get_mut(usize::from(opcode)) {
             *counter += 1;
         }
-        self.ipv4 += u64::from(observation.server.is_ipv4());
+        // dnstap may name one of the two alone.
+        self.ipv4 += u64::from(observation.server.is_ipv4() || observation.client.is_ipv4());
         let mut facts = message.facts.intersection(COUNTED).bits();
         while facts != 0 {
             if let Some(counter) = self.facts.get_mut(facts.trailing_zeros() as usize) {

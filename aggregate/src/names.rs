@@ -1,8 +1,8 @@
 //! The table of names: one row for each role, query name and type, in bounded memory.
 //!
-//! Names are what an attacker can mint, so the table holds at most so many rows. At the limit it is swept: the
-//! lighter half of the rows goes into one `other` row for each role and zone, counts and histograms added exactly, names
-//! counted by HyperLogLog. A heavy name outlives the sweeps; totals stay exact.
+//! Names are what an attacker can mint, so the table holds at most so many rows, and so many octets of histograms. At
+//! either limit it is swept: the lighter half of the rows goes into one `other` row for each role and zone, counts and
+//! histograms added exactly, names counted by HyperLogLog. A heavy name outlives the sweeps; totals stay exact.
 //!
 //! Names are spread over [`PARTITIONS`] tables by a hash that is the same in every run, each with its share of the
 //! limit. A partition's rows depend on the order of its events alone, whichever thread counts them; so the report does
@@ -18,13 +18,21 @@ use lowtide_proto::{Name, Qtype, Role};
 use crate::account::Account;
 use crate::event::{Event, EventBatch};
 use crate::latency::{Histogram, Pool, reserve_quarter};
-use crate::zones::ZoneMap;
+use crate::zones::{KnownBy, ZoneMap};
 
 /// How many tables the names are spread over: as many threads can count names side by side.
 pub const PARTITIONS: usize = 16;
 
-/// Zones of a partition's `other` rows; those past it are counted under the root.
+/// Zones of a partition's `other` rows. The operator's always have one; the others past it share [`OTHER_ZONES`].
 const MAX_OTHER_ZONES: usize = 1024;
+
+/// The zone of `other` rows of zones that have none: no name at all, so that it cannot be taken for the root.
+pub const OTHER_ZONES: Name<'static> = Name(&[]);
+
+/// Octets of histograms for each row that the limit allows, and for the least table. Most names have a few answers
+/// and need 16 to 64.
+const HISTOGRAM_SHARE: usize = 512;
+const LEAST_HISTOGRAMS: usize = 4 << 20;
 
 /// How many events are looked up side by side, so that their cache misses overlap.
 const BLOCK: usize = 32;
@@ -116,7 +124,11 @@ pub struct NameTable {
     rows: Rows,
     names: Vec<u8>,
     limit: usize,
+    /// Octets of histograms at most; what they hold after a sweep is given to them on top.
+    histograms: usize,
     swept: bool,
+    /// The operator's zones, and those that the rows learnt before a sweep.
+    zones: ZoneMap,
     /// The histograms of the rows and of `other`.
     pool: Pool,
     other: BTreeMap<(Role, Vec<u8>), Other>,
@@ -124,13 +136,16 @@ pub struct NameTable {
 
 impl NameTable {
     /// An empty table of at most `limit` rows (at least two).
-    pub fn new(limit: usize) -> Self {
+    pub fn new(limit: usize, zones: ZoneMap) -> Self {
+        let limit = limit.clamp(2, u32::MAX as usize / 2);
         Self {
             index: vec![0; 64],
             rows: Rows::default(),
             names: Vec::new(),
-            limit: limit.clamp(2, u32::MAX as usize / 2),
+            limit,
+            histograms: (limit * HISTOGRAM_SHARE).max(LEAST_HISTOGRAMS),
             swept: false,
+            zones,
             pool: Pool::default(),
             other: BTreeMap::new(),
         }
@@ -198,15 +213,18 @@ impl NameTable {
 
     /// Counts an event in its row, which is made when it is new.
     #[inline]
-    fn count(&mut self, event: &Event, name: &[u8], zones: &ZoneMap) {
+    fn count(&mut self, event: &Event, name: &[u8]) {
         let hash = Self::row_hash(event.name_hash, event.role, event.qtype);
         let at = match self.find(hash, event, name) {
             Some(at) => at,
-            None => self.insert(hash, event, name, zones),
+            None => self.insert(hash, event, name),
         };
         if let Some(row) = self.rows.get_mut(at) {
             row.zone_labels = event.zone_labels.or(row.zone_labels);
             row.account.count(event, &mut self.pool);
+        }
+        if self.pool.used() > self.histograms {
+            self.sweep();
         }
     }
 
@@ -245,10 +263,10 @@ impl NameTable {
     }
 
     #[cold]
-    fn insert(&mut self, hash: u64, event: &Event, name: &[u8], zones: &ZoneMap) -> usize {
+    fn insert(&mut self, hash: u64, event: &Event, name: &[u8]) -> usize {
         let arena_full = self.names.len() + name.len() > u32::MAX as usize;
         if self.rows.len >= self.limit || arena_full {
-            self.sweep(zones);
+            self.sweep();
         }
         if (self.rows.len + 1) * 2 > self.index.len() {
             self.grow_index();
@@ -290,8 +308,9 @@ impl NameTable {
 
     /// Moves the lighter half of the rows into the `other` rows of their zones.
     #[cold]
-    fn sweep(&mut self, zones: &ZoneMap) {
+    fn sweep(&mut self) {
         self.swept = true;
+        self.learn_zones();
         let index = std::mem::take(&mut self.index);
         self.index = vec![0; index.len()];
         let rows = std::mem::take(&mut self.rows);
@@ -300,7 +319,11 @@ impl NameTable {
             let start = row.name_start as usize;
             Name(names.get(start..start + usize::from(row.name_len)).unwrap_or_default())
         };
-        let weight = |row: &Row| row.account.queries + row.account.responses;
+        // The row without a name stands for no zone: it stays.
+        let weight = |row: &Row| match row.name_len {
+            0 => u64::MAX,
+            _ => row.account.queries + row.account.responses,
+        };
         let entries = index.into_iter().filter(|&entry| entry != 0);
         let row = |entry: u64| rows.get((entry as u32 - 1) as usize).map(|row| (entry, row));
         let mut order: Vec<(u64, &Row)> = entries.filter_map(row).collect();
@@ -314,10 +337,11 @@ impl NameTable {
         });
         let (kept, gone) = order.split_at_checked(order.len() / 2).unwrap_or_default();
         for (_, row) in gone {
-            let zone = zones.zone_of(name(row), row.zone_labels).0;
+            let (zone, known_by) = self.zones.zone_of(name(row), row.zone_labels);
             let mut key = (row.role, zone.0.to_vec());
-            if self.other.len() >= MAX_OTHER_ZONES && !self.other.contains_key(&key) {
-                key.1 = Name::ROOT.0.to_vec();
+            let full = self.other.len() >= MAX_OTHER_ZONES && known_by != KnownBy::Configured;
+            if full && !self.other.contains_key(&key) {
+                key.1 = OTHER_ZONES.0.to_vec();
             }
             let other = self.other.entry(key).or_default();
             other.account.absorb(row.account, &mut self.pool);
@@ -329,19 +353,31 @@ impl NameTable {
             self.rows.push(Row { name_start: self.names.len() as u32, ..**row });
             self.names.extend_from_slice(name(row).0);
         }
+        // What stays, and `other`, may hold more than the bound by themselves: then the next sweep waits for as much again.
+        self.histograms = self.histograms.max(self.pool.used() * 2);
+    }
+
+    /// Learns the zones that the answers about the rows named.
+    fn learn_zones(&mut self) {
+        for row in self.rows.iter() {
+            if let Some(labels) = row.zone_labels {
+                let start = row.name_start as usize;
+                let name = self.names.get(start..start + usize::from(row.name_len)).unwrap_or_default();
+                self.zones.learn(Name(name), labels);
+            }
+        }
     }
 }
 
 /// The tables of all partitions.
 pub struct Names {
     tables: Vec<NameTable>,
-    zones: ZoneMap,
 }
 
 impl Names {
-    /// Empty tables of at most `limit` rows together. `zones` tells where rows go that must leave.
-    pub fn new(limit: usize, zones: ZoneMap) -> Self {
-        Self { tables: (0..PARTITIONS).map(|_| NameTable::new(limit / PARTITIONS)).collect(), zones }
+    /// Empty tables of at most `limit` rows together. `zones` has the operator's zones.
+    pub fn new(limit: usize, zones: &ZoneMap) -> Self {
+        Self { tables: (0..PARTITIONS).map(|_| NameTable::new(limit / PARTITIONS, zones.clone())).collect() }
     }
 
     /// The tables.
@@ -358,7 +394,7 @@ impl Names {
             self.prefetch(&block);
             for (partition, event, name) in block.iter().flatten() {
                 if let Some(table) = self.tables.get_mut(*partition) {
-                    table.count(event, name, &self.zones);
+                    table.count(event, name);
                 }
             }
             if block.last().is_none_or(Option::is_none) {

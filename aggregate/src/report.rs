@@ -43,10 +43,10 @@ pub struct Report {
     /// Latency of the answered transactions, in microseconds.
     pub latency_us: Latency,
     /// Latency buckets that are not empty: upper bound in microseconds and count, in order.
-    pub latency_histogram: Vec<(u64, u64)>,
+    pub latency_histogram_us: Vec<(u64, u64)>,
     /// Per role, in the order of [`lowtide_proto::Role::ALL`]; only roles that were seen.
     pub roles: Vec<RoleReport>,
-    /// Length of an interval in seconds: as asked for, or wider by a power of two where there would be more than 10,080.
+    /// Length of an interval in seconds: as asked for, or wider by a power of two where there would be more than 4,096.
     pub interval_s: f64,
     /// Per interval of traffic time, in order; only intervals in which something was seen.
     pub intervals: Vec<Interval>,
@@ -210,8 +210,8 @@ pub struct RoleReport {
     pub truncated_responses: u64,
     /// Its latency.
     pub latency_us: Latency,
-    /// Its latency buckets, as [`Report::latency_histogram`].
-    pub latency_histogram: Vec<(u64, u64)>,
+    /// Its latency buckets, as [`Report::latency_histogram_us`].
+    pub latency_histogram_us: Vec<(u64, u64)>,
     /// Its intervals, as [`Report::intervals`].
     pub intervals: Vec<Interval>,
 }
@@ -239,7 +239,7 @@ pub struct Interval {
 /// The account of one server.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Server {
-    /// The address.
+    /// The address; `(others)` is all servers without an account of their own.
     pub address: String,
     /// The role in which it was seen.
     pub role: &'static str,
@@ -258,7 +258,7 @@ pub struct Server {
 /// The account of one zone.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Zone {
-    /// The zone's name, final dot.
+    /// The zone's name, final dot; `(others)` is all zones without a row of their own.
     pub zone: String,
     /// The role in which it was seen.
     pub role: &'static str,
@@ -276,9 +276,10 @@ pub struct Zone {
     pub unanswered: u64,
     /// Latency.
     pub latency_us: Latency,
-    /// Distinct names without a row of their own (estimate), whose counts are in the zone's alone.
+    /// Distinct names that had to give up their row (estimate), whose counts are, wholly or in part, in the zone's
+    /// alone. Of `(others)`: only those of them.
     pub other_names: u64,
-    /// Queries for them.
+    /// Queries that are in no name's row. Of `(others)`: all queries.
     pub other_queries: u64,
 }
 

@@ -11,7 +11,7 @@ use lowtide_proto::{Facts, Malformed, Name, Opcode, Qtype, Role, Timestamp, Tran
 use crate::account::{Account, LatencyAccount, RcodeCounts};
 use crate::accounts::{RoleAccount, ServerAccount};
 use crate::latency::{self, Pool};
-use crate::names::{NameTable, Row};
+use crate::names::{NameTable, OTHER_ZONES, Row};
 use crate::report::{
     Families, Interval, Latency, Messages, Note, Qname, Report, RoleReport, SCHEMA, Server, Transactions,
     Zone,
@@ -22,6 +22,13 @@ use crate::{Accounts, MessageCounts, Names};
 
 /// Samples that a name needs to be called slow.
 const SLOW_SAMPLES: u64 = 20;
+
+/// Zones with a row of their own; the operator's always have one. The rest share one, as a capture of a top-level domain's
+/// server has millions.
+const MAX_ZONES: usize = 1_000;
+
+/// What stands in place of an address or zone for all those without a row of their own.
+pub const OTHERS: &str = "(others)";
 
 /// Everything that was counted.
 pub struct Counted<'a> {
@@ -57,7 +64,7 @@ pub fn report(counted: &Counted<'_>, mut zones: ZoneMap, top: usize) -> Report {
     report.zones = zone_reports(names, &zones);
     report.distinct_qnames = names.tables().iter().map(|table| table.distinct_names() as u64).sum();
     report.names_limited = names.tables().iter().any(NameTable::swept);
-    name_lists(&mut report, names, top);
+    name_lists(&mut report, counted, top);
     notes(&mut report, counted);
     report
 }
@@ -115,7 +122,7 @@ fn roles(report: &mut Report, accounts: &Accounts) {
         report.roles.push(role);
     }
     report.latency_us = latency(&total.latency, &pool);
-    report.latency_histogram = histogram(&total.latency, &pool);
+    report.latency_histogram_us = histogram(&total.latency, &pool);
     report.interval_s = accounts.interval() as f64 / NANOS_PER_SECOND as f64;
     report.intervals = intervals.iter().map(|(&start, account)| interval(start, account, &pool)).collect();
 }
@@ -132,7 +139,7 @@ fn role_report(role: Role, account: &RoleAccount, pool: &Pool) -> RoleReport {
         referrals: account.referrals,
         truncated_responses: account.truncated,
         latency_us: latency(&account.account.latency, pool),
-        latency_histogram: histogram(&account.account.latency, pool),
+        latency_histogram_us: histogram(&account.account.latency, pool),
         intervals: account.intervals.iter().map(|(start, account)| interval(start, account, pool)).collect(),
     }
 }
@@ -162,8 +169,8 @@ fn servers(accounts: &Accounts) -> Vec<Server> {
     servers.sort_unstable_by_key(|(address, role, server)| {
         (Reverse((server.account.queries, server.account.responses)), *address, *role)
     });
-    let server = |(address, role, server): (std::net::Ipv6Addr, Role, &ServerAccount)| Server {
-        address: address.to_canonical().to_string(),
+    let server = |address: String, role: Role, server: &ServerAccount| Server {
+        address,
         role: role.as_str(),
         queries: server.account.queries,
         responses: server.account.responses,
@@ -171,7 +178,12 @@ fn servers(accounts: &Accounts) -> Vec<Server> {
         rcodes: rcode_map(&server.rcodes),
         latency_us: latency(&server.account.latency, accounts.pool()),
     };
-    servers.into_iter().map(server).collect()
+    let named = servers.into_iter();
+    let named =
+        named.map(|(address, role, account)| server(address.to_canonical().to_string(), role, account));
+    named
+        .chain(accounts.other_servers().map(|(role, account)| server(OTHERS.to_owned(), role, account)))
+        .collect()
 }
 
 struct ZoneAccount {
@@ -209,32 +221,53 @@ fn zone_reports(names: &Names, map: &ZoneMap) -> Vec<Zone> {
     zones.sort_unstable_by(|(one, first), (other, second)| {
         second.account.queries.cmp(&first.account.queries).then_with(|| one.cmp(other))
     });
-    let zone = |((role, zone), counts): ((Role, Name<'_>), ZoneAccount)| Zone {
-        zone: zone.to_string(),
+    let mut others: BTreeMap<Role, ZoneAccount> = BTreeMap::new();
+    let mut listed = Vec::new();
+    for ((role, name), zone) in zones {
+        let room = listed.len() < MAX_ZONES || zone.known_by == KnownBy::Configured;
+        if room && name != OTHER_ZONES {
+            listed.push(zone_report(name.to_string(), role, &zone, &pool));
+            continue;
+        }
+        let other = others.entry(role).or_insert_with(|| ZoneAccount::new(zone.known_by));
+        other.account.add_within(&zone.account, &mut pool);
+        other.other_names += zone.other_names;
+        other.other_queries += zone.account.queries;
+    }
+    listed.extend(others.iter().map(|(&role, zone)| zone_report(OTHERS.to_owned(), role, zone, &pool)));
+    listed
+}
+
+fn zone_report(name: String, role: Role, zone: &ZoneAccount, pool: &Pool) -> Zone {
+    Zone {
+        known_by: if name == OTHERS { OTHERS } else { zone.known_by.as_str() },
+        zone: name,
         role: role.as_str(),
-        known_by: counts.known_by.as_str(),
-        queries: counts.account.queries,
-        responses: counts.account.responses,
-        nxdomain: counts.account.nxdomain,
-        servfail: counts.account.servfail,
-        unanswered: counts.account.unanswered,
-        latency_us: latency(&counts.account.latency, &pool),
-        other_names: counts.other_names,
-        other_queries: counts.other_queries,
-    };
-    zones.into_iter().map(zone).collect()
+        queries: zone.account.queries,
+        responses: zone.account.responses,
+        nxdomain: zone.account.nxdomain,
+        servfail: zone.account.servfail,
+        unanswered: zone.account.unanswered,
+        latency_us: latency(&zone.account.latency, pool),
+        other_names: zone.other_names,
+        other_queries: zone.other_queries,
+    }
 }
 
 /// A row, its name, and the pool of its histogram.
 type Listed<'a> = (&'a Row, Name<'a>, &'a Pool);
 
-fn name_lists(report: &mut Report, names: &Names, top: usize) {
+fn name_lists(report: &mut Report, counted: &Counted<'_>, top: usize) {
+    let names = counted.names;
+    let one_way = counted.accounts.roles().filter(|(_, role)| role.is_one_way());
+    let one_way: Vec<Role> = one_way.map(|(role, _)| role).collect();
     let rows = || {
         let all = names.tables().iter();
         let all = all.flat_map(|table| table.rows().map(move |(name, row)| (row, name, table.pool())));
         all.filter(|(_, name, _)| !name.0.is_empty())
     };
     report.qnames = first_by(rows(), top, |row, _| (row.account.queries, row.account.responses));
+    let failures = |row: &Row| failures(row, one_way.contains(&row.role));
     let failing = rows().filter(|(row, ..)| failures(row) != (0, 0));
     report.failing_qnames = first_by(failing, top, |row, _| failures(row));
     // An answer is a sample, or nearly always: so few rows' histograms are counted.
@@ -247,10 +280,12 @@ fn name_lists(report: &mut Report, names: &Names, top: usize) {
     });
 }
 
-/// What an operator must look at first: no answer or a wrong one, then NXDOMAIN.
-const fn failures(row: &Row) -> (u64, u64) {
+/// What an operator must look at first: no answer or a wrong one, then NXDOMAIN. Of a one-way capture nobody knows what was
+/// answered.
+const fn failures(row: &Row, one_way: bool) -> (u64, u64) {
     let account = &row.account;
-    (account.servfail + account.refused + account.unanswered, account.nxdomain)
+    let unanswered = if one_way { 0 } else { account.unanswered };
+    (account.servfail + account.refused + unanswered, account.nxdomain)
 }
 
 /// The place of a row in a list: greatest keys first, ties in the order of names, types and roles.
@@ -345,7 +380,7 @@ fn notes(report: &mut Report, counted: &Counted<'_>) {
             note(
                 "one-way-capture",
                 format!(
-                    "one-way capture ({role}): only responses were seen, {responses} of them; latency and unanswered queries are unknown"
+                    "one-way capture ({role}): only responses were seen, {responses} of them; what was asked in vain, and how long the answers took, is unknown"
                 ),
             );
         }
@@ -378,9 +413,19 @@ fn notes(report: &mut Report, counted: &Counted<'_>) {
         }
     }
     if counted.matcher.clock_steps > 0 {
+        let steps = counted.matcher.clock_steps;
         note(
             "clock-steps",
-            format!("traffic time stepped back by more than a minute {} times", counted.matcher.clock_steps),
+            format!("steps of traffic time by more than a minute, back or for one message: {steps}"),
+        );
+    }
+    if let Some((_, others)) = counted.accounts.other_servers().next() {
+        let queries = others.account.queries;
+        note(
+            "servers-limited",
+            format!(
+                "there are more servers than have an account of their own; the rest is in {OTHERS}: {queries} queries"
+            ),
         );
     }
 }

@@ -21,7 +21,8 @@ use crate::event::{Event, EventSink, Outcome};
 /// How far out of order a source may deliver, in nanoseconds.
 pub const DISORDER: i64 = 1_000_000_000;
 
-/// A step back of traffic time by more than this is a clock step, in nanoseconds.
+/// A step of traffic time by more than this is looked at twice, in nanoseconds: back, it is a clock step; forward, it is one
+/// if the message after it is back where time was, else a silence.
 const CLOCK_STEP: i64 = 60_000_000_000;
 
 /// Outstanding entries of one client port, server and id, and responses among them that wait for their query. More are a
@@ -38,7 +39,7 @@ const NONE: u32 = u32::MAX;
 pub struct MatcherLimits {
     /// How long a response may take, in nanoseconds.
     pub query_timeout: i64,
-    /// How many messages may be outstanding; about 240 octets each.
+    /// How many messages may be outstanding; about 240 octets each, and 255 more for one with a long name.
     pub outstanding: usize,
 }
 
@@ -109,6 +110,8 @@ struct Entry {
     role: Role,
     qtype: Qtype,
     qclass: Class,
+    /// Whether the question was read whole.
+    has_question: bool,
     /// Of `State::Answered`: further responses that may come. Else further queries that came.
     further: u32,
     /// Of `State::Response`: what the response says.
@@ -151,7 +154,7 @@ impl ResponseFacts {
 /// Counts of the matcher that no event carries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MatcherCounters {
-    /// Steps back of traffic time by more than a minute.
+    /// Steps back of traffic time by more than a minute, and single messages more than a minute ahead of it.
     pub clock_steps: u64,
 }
 
@@ -169,6 +172,8 @@ pub struct Matcher {
     free_long_names: Vec<u32>,
     arrivals: u64,
     clock: Option<Timestamp>,
+    /// A time far ahead of the clock, said by one message; the next one tells whether it is to be believed.
+    ahead: Option<Timestamp>,
     counters: MatcherCounters,
 }
 
@@ -187,6 +192,7 @@ impl Matcher {
             free_long_names: Vec::new(),
             arrivals: 0,
             clock: None,
+            ahead: None,
             counters: MatcherCounters::default(),
         }
     }
@@ -223,14 +229,21 @@ impl Matcher {
     /// Moves traffic time to `now` and lets expire what has waited too long.
     #[inline]
     pub fn advance(&mut self, now: Timestamp, sink: &mut impl EventSink) {
-        match self.clock {
-            Some(clock) if now.since(clock) <= 0 => {
-                if clock.since(now) <= CLOCK_STEP {
+        if let Some(clock) = self.clock {
+            let step = now.since(clock);
+            if step > CLOCK_STEP && self.ahead.is_none_or(|ahead| ahead.since(now) > CLOCK_STEP) {
+                self.ahead = Some(now);
+                return;
+            }
+            if self.ahead.take().is_some() && step <= CLOCK_STEP {
+                self.counters.clock_steps += 1;
+            }
+            if step <= 0 {
+                if step >= -CLOCK_STEP {
                     return;
                 }
                 self.counters.clock_steps += 1;
             }
-            _ => {}
         }
         self.clock = Some(now);
         while let Some(oldest) = self.entries.get(self.oldest as usize) {
@@ -386,7 +399,7 @@ impl Matcher {
             _ => {
                 event.name_hash = self.hash_name(message.qname.0);
                 event.qtype = message.qtype;
-                event.has_question = message.qtype.0 != 0;
+                event.has_question = message.facts.contains(Facts::QUESTION);
                 sink.event(&event, message.qname.0);
             }
         }
@@ -395,13 +408,11 @@ impl Matcher {
     /// Whether the entry and the message ask the same; a question that could not be read agrees with any.
     #[inline]
     fn same_question(&self, entry: &Entry, message: &Message<'_>) -> bool {
-        entry.name_len == 0
-            || message.qname.0.is_empty()
-            || entry.qclass.0 == 0
-            || message.qclass.0 == 0
-            || (entry.qtype == message.qtype
-                && entry.qclass == message.qclass
-                && self.name(entry).is_same(message.qname))
+        let same_name = || self.name(entry).is_same(message.qname);
+        if entry.has_question && message.facts.contains(Facts::QUESTION) {
+            return entry.qtype == message.qtype && entry.qclass == message.qclass && same_name();
+        }
+        entry.name_len == 0 || message.qname.0.is_empty() || same_name()
     }
 
     /// Whether `at` arrived before `other`.
@@ -489,6 +500,7 @@ impl Matcher {
             entry.role = observation.role;
             entry.qtype = message.qtype;
             entry.qclass = message.qclass;
+            entry.has_question = message.facts.contains(Facts::QUESTION);
             entry.further = 0;
             entry.response = ResponseFacts::of(observation);
             entry.older = self.newest;
@@ -566,6 +578,7 @@ impl Entry {
         role: Role::Wire,
         qtype: Qtype(0),
         qclass: Class(0),
+        has_question: false,
         further: 0,
         response: ResponseFacts {
             rcode: Rcode::NOERROR,
@@ -598,7 +611,7 @@ impl Entry {
             nodata: false,
             referral: false,
             truncated: false,
-            has_question: self.qtype.0 != 0,
+            has_question: self.has_question,
             zone_labels: None,
         }
     }

@@ -10,6 +10,9 @@ use std::collections::HashSet;
 use foldhash::fast::RandomState;
 use lowtide_proto::Name;
 
+/// Learnt zones at most: an answer can be forged, and name any zone.
+const MAX_LEARNT: usize = 65_536;
+
 /// How a zone is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum KnownBy {
@@ -55,7 +58,8 @@ impl ZoneMap {
         }
         self.last.clear();
         self.last.extend_from_slice(zone.0);
-        if !self.learnt.contains(zone.0) && registrable_labels(zone).is_some() {
+        let room = self.learnt.len() < MAX_LEARNT && !self.learnt.contains(zone.0);
+        if room && registrable_labels(zone).is_some() {
             self.learnt.insert(zone.0.to_vec());
         }
     }

@@ -26,28 +26,32 @@ fn stream(events: u64) -> Vec<(u64, String, Qtype)> {
         .collect()
 }
 
+/// An answered transaction; every tenth says NXDOMAIN.
+fn event(at: u64, name: &[u8], qtype: Qtype) -> Event {
+    Event {
+        time: Timestamp(at),
+        latency: Some((at * 7919 % 40_000_000) as i64),
+        name_hash: BuildHasherDefault::<DefaultHasher>::default().hash_one(name),
+        server: Ipv6Addr::LOCALHOST,
+        qtype,
+        rcode: if at.is_multiple_of(10) { Rcode::NXDOMAIN } else { Rcode::NOERROR },
+        outcome: Outcome::Answered,
+        role: Role::Wire,
+        nodata: false,
+        referral: false,
+        truncated: false,
+        has_question: true,
+        zone_labels: None,
+    }
+}
+
 fn count(stream: &[(u64, String, Qtype)], limit: usize, shards: usize) -> Names {
     let mut lanes: Vec<_> =
-        (0..shards).map(|_| (EventBatch::default(), Names::new(limit, ZoneMap::default()))).collect();
-    let keyed = BuildHasherDefault::<DefaultHasher>::default();
+        (0..shards).map(|_| (EventBatch::default(), Names::new(limit, &ZoneMap::default()))).collect();
     for (at, name, qtype) in stream {
         let name = NameBuf::parse(name).unwrap();
         let partition = partition(name.wire());
-        let event = Event {
-            time: Timestamp(*at),
-            latency: Some((at * 7919 % 1_000_000_000) as i64),
-            name_hash: keyed.hash_one(name.wire()),
-            server: Ipv6Addr::LOCALHOST,
-            qtype: *qtype,
-            rcode: if at % 10 == 0 { Rcode::NXDOMAIN } else { Rcode::NOERROR },
-            outcome: Outcome::Answered,
-            role: Role::Wire,
-            nodata: false,
-            referral: false,
-            truncated: false,
-            has_question: true,
-            zone_labels: None,
-        };
+        let event = event(*at, name.wire(), *qtype);
         let (batch, names) = &mut lanes[partition % shards];
         batch.push(&event, name.wire(), partition);
         if batch.len() == 100 {
@@ -55,7 +59,7 @@ fn count(stream: &[(u64, String, Qtype)], limit: usize, shards: usize) -> Names 
             batch.clear();
         }
     }
-    let mut all = Names::new(limit, ZoneMap::default());
+    let mut all = Names::new(limit, &ZoneMap::default());
     for (batch, mut names) in lanes {
         names.count(&batch);
         all.adopt(names);
@@ -146,26 +150,11 @@ fn above_the_limit_totals_stay_exact_and_the_heavy_names_stay() {
 
 #[test]
 fn a_million_names_fit_in_256_mib() {
-    let keyed = BuildHasherDefault::<DefaultHasher>::default();
-    let mut names = Names::new(1_000_000, ZoneMap::default());
+    let mut names = Names::new(1_000_000, &ZoneMap::default());
     let mut batch = EventBatch::default();
     for at in 0..2_000_000u64 {
         let name = NameBuf::parse(&format!("host-{:06}.customers.example.net", at % 990_000)).unwrap();
-        let event = Event {
-            time: Timestamp(at),
-            latency: Some((at * 7919 % 40_000_000) as i64),
-            name_hash: keyed.hash_one(name.wire()),
-            server: Ipv6Addr::LOCALHOST,
-            qtype: Qtype::A,
-            rcode: Rcode::NOERROR,
-            outcome: Outcome::Answered,
-            role: Role::Wire,
-            nodata: false,
-            referral: false,
-            truncated: false,
-            has_question: true,
-            zone_labels: None,
-        };
+        let event = event(at, name.wire(), Qtype::A);
         batch.push(&event, name.wire(), partition(name.wire()));
         if batch.len() == 1024 {
             names.count(&batch);
@@ -201,4 +190,31 @@ fn zones_are_listed_once_and_add_up_whether_names_were_swept_or_not() {
             [("heavy0.example.org.", 6_666), ("heavy0.example.org.", 3_334), ("heavy1.example.org.", 3_334)]
         );
     }
+}
+
+#[test]
+fn what_the_operator_configured_never_loses_its_zone() {
+    let wire = |name: &str| NameBuf::parse(name).unwrap().wire().to_vec();
+    let zones = ZoneMap::new([wire("corp.example")]);
+    let mut names = Names::new(64, &zones);
+    let mut batch = EventBatch::default();
+    for at in 0..60_000u64 {
+        let name = if at % 20 == 19 { format!("h{at}.corp.example") } else { format!("z{at}.com") };
+        let name = NameBuf::parse(&name).unwrap();
+        batch.push(&event(at, name.wire(), Qtype::A), name.wire(), partition(name.wire()));
+        names.count(&batch);
+        batch.clear();
+    }
+    let counted = Counted {
+        messages: &MessageCounts::default(),
+        accounts: &Accounts::new(1),
+        names: &names,
+        matcher: &MatcherCounters::default(),
+    };
+    let report = summary::report(&counted, zones, 3);
+    let queries = |zone: &str| report.zones.iter().find(|row| row.zone == zone).map(|row| row.queries);
+    assert_eq!(queries("corp.example."), Some(3_000));
+    assert_eq!(queries("."), None, "the root was not asked");
+    assert_eq!(report.zones.iter().map(|row| row.queries).sum::<u64>(), 60_000);
+    assert!(report.zones.len() <= 1_001 && queries("(others)") > Some(0));
 }

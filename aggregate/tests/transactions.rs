@@ -79,7 +79,7 @@ fn run_with(
                 qname: qname.as_name(),
                 qtype: if question { Qtype::A } else { Qtype(0) },
                 qclass: if question { Class::IN } else { Class(0) },
-                facts: Facts::empty(),
+                facts: if question { Facts::QUESTION } else { Facts::empty() },
                 udp_payload_size: 0,
                 zone_labels: None,
                 size: 40,
@@ -299,4 +299,41 @@ fn names_longer_than_an_entry_are_kept_whole() {
     let (total, events) = run(&seen, 60_000);
     assert_eq!((total.answered, total.unanswered), (1, 2));
     assert!(events.iter().filter(|(_, name)| *name == format!("{long}.")).count() == 2);
+}
+
+#[test]
+fn a_single_message_from_the_future_does_not_end_what_is_outstanding() {
+    let hour = 3_600_000;
+    let seen = [
+        query(0, 1, "a.example"),
+        query(hour, 9, "z.example"),
+        response(500, 1, "a.example"),
+        query(600, 2, "b.example"),
+        response(700, 2, "b.example"),
+    ];
+    check(&seen, 60_000, Transactions { answered: 2, pending: 1, ..Default::default() });
+    // A silence of an hour is no step: what waits is unanswered, and the next pair is one.
+    let silence = [
+        query(0, 1, "a.example"),
+        query(hour, 2, "b.example"),
+        response(hour + 5, 2, "b.example"),
+        response(hour + 6, 1, "a.example"),
+    ];
+    check(
+        &silence,
+        2 * hour,
+        Transactions { answered: 1, unanswered: 1, orphan_responses: 1, ..Default::default() },
+    );
+}
+
+#[test]
+fn thousands_of_responses_to_one_query_do_not_pile_up() {
+    // A zone transfer: one answer, the rest without a query of their own, and as fast as any other messages.
+    let mut seen = vec![Seen { transport: Transport::Tcp, ..query(0, 1, "zone.example") }];
+    seen.extend((0..50_000).map(|_| Seen { transport: Transport::Tcp, ..response(1, 1, "zone.example") }));
+    check(&seen, 60_000, Transactions { answered: 1, orphan_responses: 49_999, ..Default::default() });
+    // The same with other names: nothing to pair with, and no long search for it.
+    let names: Vec<String> = (0..50_000).map(|at| format!("n{at}.example")).collect();
+    let seen: Vec<_> = names.iter().map(|name| response(1, 1, name)).collect();
+    check(&seen, 60_000, Transactions { orphan_responses: 50_000, ..Default::default() });
 }

@@ -113,7 +113,7 @@ fn names() {
     let arena = Arena::new(NAMES);
     let zipf = Zipf::new(NAMES, 0.9);
     let resident = machine::resident().unwrap_or_default();
-    let mut names = Names::new(ROOM, ZoneMap::default());
+    let mut names = Names::new(ROOM, &ZoneMap::default());
     let mut random = Random::new(2);
     let mut samples = Random::new(3);
     let mut fill = |number: usize, batch: &mut EventBatch| {
@@ -155,7 +155,7 @@ fn names() {
 fn flood() {
     const FLOOD: usize = 8_000_000;
     let resident = machine::resident().unwrap_or_default();
-    let mut names = Names::new(NAMES, ZoneMap::default());
+    let mut names = Names::new(NAMES, &ZoneMap::default());
     let mut wire = Vec::new();
     let fill = |number: usize, batch: &mut EventBatch| {
         let label = format!("{:013x}", mix(number as u64) >> 12);

@@ -137,7 +137,7 @@ pub struct Naming {
 
 impl Default for Naming {
     fn default() -> Self {
-        Self { batch: EventBatch::default(), names: Names::new(MAX_NAMES, ZoneMap::default()) }
+        Self { batch: EventBatch::default(), names: Names::new(MAX_NAMES, &ZoneMap::default()) }
     }
 }
 

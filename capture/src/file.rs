@@ -266,6 +266,7 @@ impl CaptureFile {
             }
             _ => Record::Packet(Packet {
                 time: self.time,
+                time_known: self.located.time.is_some(),
                 link_type: LinkType(self.located.link_type),
                 data: octets,
                 wire_len: self.located.wire_len,

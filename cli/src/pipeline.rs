@@ -69,7 +69,7 @@ pub fn replay(options: &ReplayOptions, progress: &dyn Progress) -> Result<Report
     let timeline = Timeline::open(&options.files)?;
     progress.set_total(timeline.total_bytes());
     let zones = ZoneMap::new(options.zones.iter().map(|zone| zone.wire().to_vec()));
-    let new_names = || Names::new(options.max_names, zones.clone());
+    let new_names = || Names::new(options.max_names, &zones);
     let shards = options.threads.saturating_sub(1).min(PARTITIONS);
     let (read, names) = if shards == 0 {
         let mut read = Read::new(options, timeline, vec![Lane::new(Counting::Here(Box::new(new_names())))]);

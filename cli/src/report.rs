@@ -85,7 +85,7 @@ impl<'a> View<'a> {
             referrals: role.referrals,
             truncated: role.truncated_responses,
             latency: &role.latency_us,
-            histogram: &role.latency_histogram,
+            histogram: &role.latency_histogram_us,
             intervals: &role.intervals,
             one_way: is_one_way(role.queries, role.responses),
         }
@@ -113,7 +113,7 @@ fn views(report: &Report) -> Vec<View<'_>> {
             referrals: report.referrals,
             truncated: report.truncated_responses,
             latency: &report.latency_us,
-            histogram: &report.latency_histogram,
+            histogram: &report.latency_histogram_us,
             intervals: &report.intervals,
             one_way: is_one_way(report.messages.queries, report.messages.responses),
         }];

@@ -72,13 +72,10 @@ fn a_file_of_another_kind_is_refused() {
 }
 
 #[test]
-fn a_file_that_fails_does_not_hide_the_others() {
+fn a_missing_file_among_others_is_named_before_anything_is_read() {
     let (out, err) = check(&["replay", "--json", "plain.pcap", "no-such-file.pcap"], 1);
     assert!(err.contains("no-such-file.pcap"), "{err}");
-    if !out.is_empty() {
-        let report: serde_json::Value = serde_json::from_str(&out).unwrap();
-        assert_ne!(report["messages"]["queries"], 0);
-    }
+    assert!(out.is_empty(), "half a report could be taken for a whole one: {out}");
 }
 
 #[test]

@@ -108,8 +108,8 @@ impl Decoder {
         };
         match peeled.unit {
             Unit::Udp(udp) => {
-                let message = dns::read(udp.payload, udp.wire_len, &mut self.qname);
-                let Some(message) = &message else {
+                let mut message = dns::read(udp.payload, udp.wire_len, &mut self.qname);
+                let Some(message) = &mut message else {
                     // Too short for a header: the snap length's fault, or the sender's.
                     if peeled.reassembled {
                         self.counts.count(Fate::IpFragment);
@@ -121,6 +121,7 @@ impl Decoder {
                     return;
                 };
                 self.counts.count(if peeled.reassembled { Fate::IpFragment } else { Fate::UdpMessage });
+                message.facts.set(Facts::TIME_UNKNOWN, !packet.time_known);
                 let (client, server) = ends(udp.source, udp.destination, message.is_response);
                 sink.observe(&Observation {
                     time: packet.time,
@@ -134,9 +135,10 @@ impl Decoder {
             }
             Unit::Tcp(segment) => {
                 self.counts.count(if peeled.reassembled { Fate::IpFragment } else { Fate::TcpSegment });
-                let qname = &mut self.qname;
-                self.streams
-                    .segment(packet.time, &segment, &mut |message| stream_message(&message, qname, sink));
+                let (qname, time_known) = (&mut self.qname, packet.time_known);
+                self.streams.segment(packet.time, &segment, &mut |message| {
+                    stream_message(&message, time_known, qname, sink);
+                });
             }
         }
     }
@@ -177,8 +179,8 @@ impl Decoder {
             own_latency,
             role,
             transport: transport(view),
-            client: endpoint(view.query_address, view.query_port),
-            server: endpoint(view.response_address, view.response_port),
+            client: endpoint(view, view.query_address, view.query_port),
+            server: endpoint(view, view.response_address, view.response_port),
             message: &message,
         });
     }
@@ -186,7 +188,7 @@ impl Decoder {
     /// Ends the data: what streams still hold is said.
     pub fn finish(&mut self, sink: &mut impl Sink) {
         let qname = &mut self.qname;
-        self.streams.finish(&mut |message| stream_message(&message, qname, sink));
+        self.streams.finish(&mut |message| stream_message(&message, true, qname, sink));
     }
 }
 
@@ -196,9 +198,10 @@ const fn ends(source: Endpoint, destination: Endpoint, is_response: bool) -> (En
     if is_response { (destination, source) } else { (source, destination) }
 }
 
-fn stream_message(stream: &StreamMessage<'_>, qname: &mut NameBuf, sink: &mut impl Sink) {
-    let message = dns::read(stream.octets, stream.wire_len, qname);
-    let Some(message) = &message else { return };
+fn stream_message(stream: &StreamMessage<'_>, time_known: bool, qname: &mut NameBuf, sink: &mut impl Sink) {
+    let mut message = dns::read(stream.octets, stream.wire_len, qname);
+    let Some(message) = &mut message else { return };
+    message.facts.set(Facts::TIME_UNKNOWN, !time_known);
     let (client, server) = ends(stream.source, stream.destination, message.is_response);
     sink.observe(&Observation {
         time: stream.time,
@@ -246,13 +249,20 @@ const fn transport(view: &View<'_>) -> Transport {
     }
 }
 
-/// An endpoint by its address's length; unspecified where the address is missing or of another length.
-fn endpoint(address: Option<&[u8]>, port: Option<u32>) -> Endpoint {
+/// `Message.SocketFamily` INET.
+const INET: i32 = 1;
+
+/// An endpoint by its address's length; unspecified, in the socket's family, where the address is missing or of another
+/// length.
+fn endpoint(view: &View<'_>, address: Option<&[u8]>, port: Option<u32>) -> Endpoint {
     let port = port.and_then(|port| u16::try_from(port).ok()).unwrap_or_default();
     let address = address.unwrap_or_default();
     if let Ok(octets) = <[u8; 4]>::try_from(address) {
-        Endpoint::v4(octets, port)
-    } else {
-        Endpoint::v6(<[u8; 16]>::try_from(address).unwrap_or_default(), port)
+        return Endpoint::v4(octets, port);
+    }
+    match <[u8; 16]>::try_from(address) {
+        Ok(octets) => Endpoint::v6(octets, port),
+        Err(_) if view.socket_family == Some(INET) => Endpoint::v4([0; 4], port),
+        Err(_) => Endpoint::v6([0; 16], port),
     }
 }

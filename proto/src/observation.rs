@@ -193,10 +193,12 @@ bitflags::bitflags! {
         const MANY_QUESTIONS = 1 << 23;
         /// Octets stand behind the last record.
         const TRAILING_OCTETS = 1 << 24;
-        /// The snap length cut the message; what was left could be read.
+        /// The end of the message was not captured, by the snap length or for loss; what was there could be read.
         const CUT = 1 << 25;
         /// The frame said no time; `time` is that of the frame before it.
         const TIME_UNKNOWN = 1 << 26;
+        /// The first question was read whole: name, type and class.
+        const QUESTION = 1 << 27;
     }
 }
 
@@ -291,9 +293,9 @@ pub struct Message<'a> {
     pub rcode: Rcode,
     /// The first question's name, uncompressed and lower-cased; empty when there is none or it could not be read.
     pub qname: Name<'a>,
-    /// The first question's type; 0 without a question.
+    /// The first question's type; 0 unless [`Facts::QUESTION`].
     pub qtype: Qtype,
-    /// The first question's class; 0 without a question.
+    /// The first question's class; 0 unless [`Facts::QUESTION`].
     pub qclass: Class,
     /// Flags and findings.
     pub facts: Facts,

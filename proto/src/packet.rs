@@ -10,8 +10,10 @@ pub struct LinkType(pub u16);
 /// A packet borrowed from where it was read.
 #[derive(Clone, Copy, Debug)]
 pub struct Packet<'a> {
-    /// When it was captured.
+    /// When it was captured; the time of the frame before it when `time_known` is false.
     pub time: Timestamp,
+    /// Whether the file says when: a pcapng Simple Packet Block does not.
+    pub time_known: bool,
     /// What its first header is.
     pub link_type: LinkType,
     /// The octets that were captured.

@@ -159,7 +159,7 @@ pub fn busy() -> Report {
         transports: [("udp", 1_005_900), ("tcp", 52_963)].into(),
         families: Families { ipv4: 847_032, ipv6: 211_831 },
         latency_us: latency(528_873, 91.0, 38_080.0),
-        latency_histogram: vec![
+        latency_histogram_us: vec![
             (7, 12),
             (50, 4_000),
             (91, 270_000),
@@ -211,7 +211,7 @@ pub fn resolver() -> Report {
         qtypes: map([("A", 700 * scale), ("AAAA", 300 * scale)]),
         rcodes: map([("NOERROR", 900 * scale), ("NXDOMAIN", 98 * scale)]),
         latency_us: latency(998 * scale, 210.0, 48_000.0),
-        latency_histogram: vec![(210, 900 * scale), (48_000, 98 * scale)],
+        latency_histogram_us: vec![(210, 900 * scale), (48_000, 98 * scale)],
         intervals: intervals(),
         ..RoleReport::default()
     };
@@ -243,7 +243,7 @@ pub fn one_way() -> Report {
         roles: vec![RoleReport { role: "wire", queries: 529_990, ..RoleReport::default() }],
         rcodes: BTreeMap::new(),
         latency_us: Latency::default(),
-        latency_histogram: Vec::new(),
+        latency_histogram_us: Vec::new(),
         slowest_qnames: Vec::new(),
         nodata: 0,
         truncated_responses: 0,

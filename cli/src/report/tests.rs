@@ -111,7 +111,7 @@ fn the_histogram_is_in_steps_of_one_two_five() {
     has_line(&text, &["≤   5 ms", "90,000"]);
     has_line(&text, &["≤ 500 ms", "861", "100 %"]);
     let mut slow = sample::busy();
-    slow.latency_histogram.push((70_000_000, 3));
+    slow.latency_histogram_us.push((70_000_000, 3));
     has_line(&plain(&slow, 100), &[">   50 s", "3", "<0.01 %"]);
     assert!(!text.contains("≤    1 s") && !text.contains("≤   5 µs"), "{text}");
 }

@@ -136,8 +136,10 @@ impl Reading {
             let before = cursor.len();
             read_name(octets, &mut cursor, qname)?;
             self.plain_question = (before - cursor.len() == qname.wire().len()).then_some(HEADER);
-            self.qtype = Qtype(cursor.u16_be().map_err(|_| Malformed::QuestionShort)?);
-            self.qclass = Class(cursor.u16_be().map_err(|_| Malformed::QuestionShort)?);
+            let [t0, t1, c0, c1] = cursor.take_array().map_err(|_| Malformed::QuestionShort)?;
+            self.qtype = Qtype(u16::from_be_bytes([t0, t1]));
+            self.qclass = Class(u16::from_be_bytes([c0, c1]));
+            self.facts.insert(Facts::QUESTION);
             for _ in 1..header.questions {
                 name::skip_name(octets, &mut cursor)?;
                 cursor.skip(4).map_err(|_| Malformed::QuestionShort)?;
@@ -150,8 +152,10 @@ impl Reading {
 
         let mut records = Records::new(octets, cursor, header);
         let mut answered = false;
+        let mut alias = false;
         for _ in 0..header.answers {
             let record = records.take_record(Section::Answer)?;
+            alias |= matches!(record.rtype, Qtype::CNAME | Qtype::DNAME);
             answered |= record.rtype == self.qtype
                 || matches!(self.qtype, Qtype::ANY | Qtype::AXFR | Qtype::IXFR | Qtype::MAILA | Qtype::MAILB);
             if record.rtype == Qtype::SOA || (record.rtype == Qtype::NS && self.qtype == Qtype::NS) {
@@ -180,7 +184,10 @@ impl Reading {
             let authoritative = self.facts.contains(Facts::AUTHORITATIVE);
             // A truncated response may lack the records that would tell.
             let whole = !self.facts.contains(Facts::TRUNCATED);
-            self.facts.set(Facts::NODATA, whole && !answered && (authoritative || has_soa));
+            // An alias that leads out of the server's zones is an answer, not the want of one: then only an SOA tells
+            // that its end has no data (RFC 2308 §2.2).
+            let no_data = has_soa || (authoritative && !alias);
+            self.facts.set(Facts::NODATA, whole && !answered && no_data);
             self.facts.set(
                 Facts::REFERRAL,
                 whole && !authoritative && delegated && !has_soa && header.answers == 0,

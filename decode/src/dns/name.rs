@@ -127,9 +127,11 @@ pub(super) fn labels_shared(octets: &[u8], owner: usize, qname: &[u8], plain: Op
     if let Ok(Label::Pointer(target)) = take_label(&mut cursor)
         && let Some(at) = plain.and_then(|plain| usize::from(target).checked_sub(plain))
         && at < qname.len()
+        && let Some(count) = labels_from(qname, at)
     {
-        return labels_from(qname, at);
+        return Some(count);
     }
+    // A pointer into the middle of a label is another name, if one at all.
     labels_compared(octets, owner, qname)
 }
 

@@ -169,7 +169,13 @@ mod tests {
                     let mut data = frame.clone();
                     data[at] = value;
                     let wire_len = data.len() as u32;
-                    let packet = Packet { time: Timestamp(0), link_type: LinkType(1), data: &data, wire_len };
+                    let packet = Packet {
+                        time: Timestamp(0),
+                        time_known: true,
+                        link_type: LinkType(1),
+                        data: &data,
+                        wire_len,
+                    };
                     let Some(fast) = fast::datagram(&packet, &ports) else {
                         declined += 1;
                         continue;
@@ -199,14 +205,19 @@ mod tests {
             let data = [&header[..], &vec![0; usize::from(length)]].concat();
             let wire_len = data.len() as u32;
             let time = Timestamp::new(u64::from(id) / 1000, 0);
-            let packet = Packet { time, link_type: LinkType(101), data: &data, wire_len };
+            let packet = Packet { time, time_known: true, link_type: LinkType(101), data: &data, wire_len };
             assert_eq!(layers.peel(&packet).err(), Some(Stop::FRAGMENT));
             assert!(layers.fragments.memory() <= limits.octets);
         }
         let late =
             [0x45, 0, 0, 28, 0, 0, 0x20, 0, 64, 17, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0];
-        let packet =
-            Packet { time: Timestamp::new(1000, 0), link_type: LinkType(101), data: &late, wire_len: 28 };
+        let packet = Packet {
+            time: Timestamp::new(1000, 0),
+            time_known: true,
+            link_type: LinkType(101),
+            data: &late,
+            wire_len: 28,
+        };
         assert_eq!(layers.peel(&packet).err(), Some(Stop::FRAGMENT));
         assert_eq!(layers.reassembly().pending, 1);
         assert!(layers.fragments.memory() <= 16 * 1024, "{}", layers.fragments.memory());

@@ -14,12 +14,6 @@ macro_rules! counters {
                 [$((stringify!($field), self.$field)),*].into_iter()
             }
         }
-
-        impl std::ops::AddAssign for $name {
-            fn add_assign(&mut self, other: Self) {
-                $(self.$field += other.$field;)*
-            }
-        }
     };
 }
 

@@ -32,7 +32,13 @@ fn fragments(cut: Cut, id: u16, datagram: &[u8], size: usize) -> Vec<Vec<u8>> {
 }
 
 fn at(seconds: u64, data: &[u8]) -> Packet<'_> {
-    Packet { time: Timestamp::new(seconds, 0), link_type: LinkType(1), data, wire_len: data.len() as u32 }
+    Packet {
+        time: Timestamp::new(seconds, 0),
+        time_known: true,
+        link_type: LinkType(1),
+        data,
+        wire_len: data.len() as u32,
+    }
 }
 
 fn complete(layers: &mut Layers, frame: &[u8], payload: &[u8]) {

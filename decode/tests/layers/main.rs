@@ -29,6 +29,7 @@ fn packet(link_type: u16, data: &[u8]) -> Packet<'_> {
 fn cut(link_type: u16, data: &[u8], captured: usize) -> Packet<'_> {
     Packet {
         time: Timestamp::new(1_700_000_000, 0),
+        time_known: true,
         link_type: LinkType(link_type),
         data: &data[..captured],
         wire_len: data.len() as u32,
