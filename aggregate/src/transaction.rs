@@ -288,15 +288,15 @@ impl Matcher {
             if oldest_same_key == NONE || self.is_older(at, oldest_same_key) {
                 oldest_same_key = at;
             }
-            let waits = match entry.state {
-                State::Query => true,
-                State::Response => (0..=self.limits.query_timeout).contains(&entry.time.since(time)),
+            let pairs = match entry.state {
+                State::Query => self.is_repeated(entry, message),
+                State::Response => {
+                    (0..=self.limits.query_timeout).contains(&entry.time.since(time))
+                        && self.same_question(entry, message)
+                }
                 State::Answered => false,
             };
-            if waits
-                && self.same_question(entry, message)
-                && found.is_none_or(|other| self.is_older(at, other))
-            {
+            if pairs && found.is_none_or(|other| self.is_older(at, other)) {
                 found = Some(at);
             }
         }
@@ -340,6 +340,8 @@ impl Matcher {
                 continue;
             }
             let slot = match entry.state {
+                // It expires as unanswered; one that asked later may be meant.
+                State::Query if time.since(entry.time) > self.limits.query_timeout => continue,
                 State::Query => &mut query,
                 State::Answered => &mut answered,
                 State::Response => {
@@ -360,18 +362,15 @@ impl Matcher {
         let response = ResponseFacts::of(observation);
         if let Some((at, entry)) = query.and_then(|at| Some((at, self.entries.get_mut(at as usize)?))) {
             let latency = time.since(entry.time);
-            if latency <= self.limits.query_timeout {
-                let mut event = entry.event(Outcome::Answered);
-                event.answer(response, known(entry.response.time_known && response.time_known, latency));
-                let spent = entry.further == 0;
-                entry.state = State::Answered;
-                self.say(at, event, message, sink);
-                if spent {
-                    self.remove(at);
-                }
-                return;
+            let mut event = entry.event(Outcome::Answered);
+            event.answer(response, known(entry.response.time_known && response.time_known, latency));
+            let spent = entry.further == 0;
+            entry.state = State::Answered;
+            self.say(at, event, message, sink);
+            if spent {
+                self.remove(at);
             }
-            self.close(at, Outcome::Unanswered, sink);
+            return;
         }
         if let Some((at, entry)) = answered.and_then(|at| Some((at, self.entries.get_mut(at as usize)?))) {
             let mut event = Event { time, ..entry.event(Outcome::Duplicate) };
@@ -403,6 +402,15 @@ impl Matcher {
                 sink.event(&event, message.qname.0);
             }
         }
+    }
+
+    /// Whether the message asks once more what the entry asked, or both ask what could not be read.
+    #[inline]
+    fn is_repeated(&self, entry: &Entry, message: &Message<'_>) -> bool {
+        entry.has_question == message.facts.contains(Facts::QUESTION)
+            && entry.qtype == message.qtype
+            && entry.qclass == message.qclass
+            && self.name(entry).is_same(message.qname)
     }
 
     /// Whether the entry and the message ask the same; a question that could not be read agrees with any.

@@ -337,3 +337,21 @@ fn thousands_of_responses_to_one_query_do_not_pile_up() {
     let seen: Vec<_> = names.iter().map(|name| response(1, 1, name)).collect();
     check(&seen, 60_000, Transactions { orphan_responses: 50_000, ..Default::default() });
 }
+
+#[test]
+fn a_query_that_timed_out_does_not_stand_before_one_that_waits() {
+    let bare = Seen { qname: None, ..response(5_100, 1, "b.example") };
+    let seen = [query(0, 1, "a.example"), query(4_900, 1, "b.example"), bare];
+    let (total, events) = run(&seen, 60_000);
+    assert_eq!(total, Transactions { answered: 1, unanswered: 1, ..Default::default() });
+    assert_eq!(latencies(&events), [Some(200)]);
+}
+
+#[test]
+fn a_query_without_a_question_repeats_none_that_has_one() {
+    let bare = Seen { qname: None, ..query(1, 1, "a.example") };
+    let seen = [query(0, 1, "a.example"), bare, response(2, 1, "a.example")];
+    check(&seen, 60_000, Transactions { answered: 1, unanswered: 1, ..Default::default() });
+    let twice = [bare, Seen { millis: 2, ..bare }, Seen { response: true, millis: 3, ..bare }];
+    check(&twice, 60_000, Transactions { answered: 1, retransmissions: 1, ..Default::default() });
+}

@@ -7,6 +7,9 @@ use super::page::{BAD, BOLD, DIM, Page, piece};
 use super::table::{Table, plain, styled};
 use super::{Layout, failure_share, latency_cell, more, number, role_is_one_way};
 
+/// Columns of the longest IPv6 address. A shortened address could be another server's.
+const LONGEST_ADDRESS: usize = 39;
+
 /// The table of the servers.
 pub fn reachable(page: &mut Page, report: &Report, layout: &Layout) {
     if report.servers.is_empty() {
@@ -24,19 +27,19 @@ pub fn reachable(page: &mut Page, report: &Report, layout: &Layout) {
     page.heading("Reachable?", &remark);
 
     let roles = report.roles.len() > 1;
-    let mut table = Table::new("server").narrowest(20);
+    let mut table = Table::new("server").narrowest(LONGEST_ADDRESS);
     if roles {
         table = table.text("role", 0);
     }
     let mut table = table
         .figures("queries", 0)
-        .figures("unanswered", 0)
+        .figures("unanswered", 2)
         .figures("rate", 0)
-        .figures("responses", 3)
-        .figures("SERVFAIL", 0)
-        .figures("REFUSED", 2)
-        .figures("p50", 1)
-        .figures("p99", 0);
+        .figures("responses", 6)
+        .figures("SERVFAIL", 3)
+        .figures("REFUSED", 5)
+        .figures("p50", 4)
+        .figures("p99", 1);
     for server in report.servers.iter().take(layout.top) {
         let code = |name: &str| server.rcodes.get(name).copied().unwrap_or(0);
         let mut cells = Vec::with_capacity(9);

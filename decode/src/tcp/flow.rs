@@ -3,7 +3,7 @@
 use lowtide_proto::{Cursor, Endpoint, Timestamp};
 
 use super::buffers::{Buffers, NONE, Segment};
-use super::plausible::{Verdict, judge};
+use super::plausible::{Verdict, find_messages, judge};
 use super::{StreamCounters, StreamLimits, StreamMessage, WINDOW};
 use crate::dns::HEADER;
 
@@ -224,7 +224,12 @@ impl<F: FnMut(StreamMessage<'_>)> Framer<'_, F> {
             Verdict::Open => self.buffers.append(&mut self.flow.buffer, self.slot, octets, time),
             Verdict::Other => {
                 self.flow.framing = Framing::Search;
-                self.counters.skipped_octets += octets.len() as u64;
+                let start = if known_start { None } else { find_messages(octets) };
+                self.counters.skipped_octets += start.unwrap_or(octets.len()) as u64;
+                if let Some(messages) = start.and_then(|start| octets.get(start..)) {
+                    self.found();
+                    return messages;
+                }
             }
         }
         &[]

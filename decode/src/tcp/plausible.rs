@@ -67,6 +67,32 @@ pub(super) fn judge(octets: &[u8], wire_len: u64, known_start: bool) -> Verdict 
     }
 }
 
+/// Where inside a segment whole messages begin, of a stream that lost its step. Octets that merely look like the start of
+/// a message are not enough here, because every offset is tried: a message must be there whole, read as DNS to its very
+/// end, and be followed by another, by the start of one, or by the end of the segment.
+pub(super) fn find_messages(octets: &[u8]) -> Option<usize> {
+    let follows = |rest: &[u8]| {
+        rest.is_empty()
+            || whole_message(rest).is_some()
+            || judge(rest, rest.len() as u64, false) == Verdict::Open
+    };
+    (1..octets.len()).find(|&start| {
+        let candidate = octets.get(start..).unwrap_or_default();
+        whole_message(candidate).is_some_and(|len| candidate.get(len..).is_some_and(follows))
+    })
+}
+
+/// The length, prefix included, of the message at the start of `octets`, if it is there whole, has a question and reads
+/// as DNS to its very end.
+fn whole_message(octets: &[u8]) -> Option<usize> {
+    let mut cursor = Cursor::new(octets);
+    let len = cursor.u16_be().ok()?;
+    let mut message = cursor.sub(usize::from(len)).ok()?;
+    let header = header(&mut message, u32::from(len)).ok().filter(|header| header.questions == 1)?;
+    sections(&mut message, &header, usize::from(len), false, &mut false).ok()?;
+    message.is_empty().then_some(usize::from(len) + 2)
+}
+
 /// Whether messages of at least a header's length follow each other to the very end of the segment.
 fn lengths_fit(octets: &[u8], wire_len: u64) -> bool {
     let mut cursor = Cursor::new(octets);
