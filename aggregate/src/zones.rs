@@ -38,8 +38,8 @@ impl KnownBy {
 /// The zones that are known.
 #[derive(Clone, Debug, Default)]
 pub struct ZoneMap {
-    configured: HashSet<Vec<u8>, RandomState>,
-    learnt: HashSet<Vec<u8>, RandomState>,
+    configured: ZoneSet,
+    learnt: ZoneSet,
     /// The zone last learnt: the next answer most likely names it again.
     last: Vec<u8>,
 }
@@ -47,7 +47,9 @@ pub struct ZoneMap {
 impl ZoneMap {
     /// With the operator's zones, as lower-cased wire names.
     pub fn new(configured: impl IntoIterator<Item = Vec<u8>>) -> Self {
-        Self { configured: configured.into_iter().collect(), ..Self::default() }
+        let mut map = Self::default();
+        configured.into_iter().for_each(|zone| map.configured.insert(&zone));
+        map
     }
 
     /// Learns the zone that an answer about `name` named.
@@ -58,18 +60,18 @@ impl ZoneMap {
         }
         self.last.clear();
         self.last.extend_from_slice(zone.0);
-        let room = self.learnt.len() < MAX_LEARNT && !self.learnt.contains(zone.0);
+        let room = self.learnt.zones.len() < MAX_LEARNT && !self.learnt.zones.contains(zone.0);
         if room && registrable_labels(zone).is_some() {
-            self.learnt.insert(zone.0.to_vec());
+            self.learnt.insert(zone.0);
         }
     }
 
     /// The zone of a name whose own answers named the one of `own_labels` labels, if any did.
     pub fn zone_of<'a>(&self, name: Name<'a>, own_labels: Option<u8>) -> (Name<'a>, KnownBy) {
-        if let Some(zone) = longest(&self.configured, name) {
+        if let Some(zone) = self.configured.longest(name) {
             return (zone, KnownBy::Configured);
         }
-        if let Some(zone) = longest(&self.learnt, name) {
+        if let Some(zone) = self.learnt.longest(name) {
             return (zone, KnownBy::Learnt);
         }
         match own_labels {
@@ -79,18 +81,30 @@ impl ZoneMap {
     }
 }
 
-/// The longest suffix of `name` in `zones`.
-fn longest<'a>(zones: &HashSet<Vec<u8>, RandomState>, name: Name<'a>) -> Option<Name<'a>> {
-    if zones.is_empty() {
-        return None;
+/// Names of zones.
+#[derive(Clone, Debug, Default)]
+struct ZoneSet {
+    zones: HashSet<Vec<u8>, RandomState>,
+    /// Octets of the longest: a suffix longer than that need not be looked up.
+    longest: usize,
+}
+
+impl ZoneSet {
+    fn insert(&mut self, zone: &[u8]) {
+        self.longest = self.longest.max(zone.len());
+        self.zones.insert(zone.to_vec());
     }
-    let mut suffix = name.0;
-    loop {
-        if zones.contains(suffix) {
-            return Some(Name(suffix));
+
+    /// The longest suffix of `name` that is a zone.
+    fn longest<'a>(&self, name: Name<'a>) -> Option<Name<'a>> {
+        let mut suffix = name.0;
+        loop {
+            if suffix.len() <= self.longest && self.zones.contains(suffix) {
+                return Some(Name(suffix));
+            }
+            let (&len, rest) = suffix.split_first()?;
+            suffix = rest.get(usize::from(len)..).filter(|_| len > 0)?;
         }
-        let (&len, rest) = suffix.split_first()?;
-        suffix = rest.get(usize::from(len)..).filter(|_| len > 0)?;
     }
 }
 

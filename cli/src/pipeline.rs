@@ -52,10 +52,10 @@ pub struct ReplayOptions {
 }
 
 /// Events in a batch: large enough that crossing a queue costs little, small enough for the cache.
-const BATCH: usize = 1024;
+const BATCH: usize = 4096;
 
 /// Batches that may wait for a shard.
-const QUEUE: usize = 8;
+const QUEUE: usize = 4;
 
 /// Frames between two looks at the progress.
 const PROGRESS_FRAMES: u64 = 16_384;
