@@ -100,10 +100,7 @@ impl Account {
 
     /// Adds the counts of another account of the same pool.
     pub fn add_within(&mut self, other: &Self, pool: &mut Pool) {
-        let buckets: Vec<_> = pool.buckets(other.latency.histogram).collect();
-        for (bucket, count) in buckets {
-            pool.add(&mut self.latency.histogram, bucket, count);
-        }
+        pool.add_histogram(&mut self.latency.histogram, other.latency.histogram);
         self.add_figures(other);
     }
 
@@ -111,6 +108,12 @@ impl Account {
     pub fn absorb(&mut self, mut other: Self, pool: &mut Pool) {
         self.add_within(&other, pool);
         pool.release(&mut other.latency.histogram);
+    }
+
+    /// Whether nothing was counted.
+    #[inline]
+    pub const fn is_empty(&self) -> bool {
+        self.queries == 0 && self.responses == 0
     }
 
     /// Adds everything of another account but its histogram.

@@ -36,13 +36,18 @@ pub struct RoleAccount {
     pub truncated: u64,
     /// Counts and latency by interval.
     pub intervals: Intervals,
+    /// The servers that have counts of the current interval.
+    touched: Vec<Ipv6Addr>,
 }
 
 /// The account of one server in one role.
 #[derive(Clone, Default)]
 pub struct ServerAccount {
-    /// Counts and latency.
+    /// Counts and latency, once the accounts are closed.
     pub account: Account,
+    /// Those of the current interval. They are the interval's part as well, so that an event is counted once and not for
+    /// each of the two.
+    current: Account,
     /// Responses by code.
     pub rcodes: RcodeCounts,
 }
@@ -85,39 +90,16 @@ pub struct Intervals {
     /// Nanoseconds of an interval.
     width: u64,
     accounts: BTreeMap<u64, Account>,
-    /// The interval last counted in and its counts since, because the next event is most likely in it too.
-    current: (u64, Account),
+    /// The interval last counted in: the next event is most likely in it too.
+    current: u64,
 }
 
 impl Intervals {
     fn new(width: u64) -> Self {
-        Self { width: width.max(1), accounts: BTreeMap::new(), current: Default::default() }
+        Self { width: width.max(1), accounts: BTreeMap::new(), current: 0 }
     }
 
-    #[inline]
-    fn count(&mut self, event: &Event, pool: &mut Pool) {
-        let number = event.time.0 / self.width;
-        if number == self.current.0 {
-            self.current.1.count(event, pool);
-        } else if number < self.current.0
-            && let Some(account) = self.accounts.get_mut(&number)
-        {
-            // A query that had to wait for its end; the interval it began in is over, and this one goes on.
-            account.count(event, pool);
-        } else {
-            self.settle(pool);
-            self.current.0 = event.time.0 / self.width;
-            self.current.1.count(event, pool);
-        }
-    }
-
-    /// Moves the current interval's counts to the others.
-    #[cold]
-    fn settle(&mut self, pool: &mut Pool) {
-        let (number, account) = std::mem::take(&mut self.current);
-        if account.queries + account.responses > 0 {
-            self.accounts.entry(number).or_default().absorb(account, pool);
-        }
+    fn bound(&mut self, pool: &mut Pool) {
         while self.accounts.len() > MAX_INTERVALS {
             self.widen(pool);
         }
@@ -159,25 +141,67 @@ impl Accounts {
     /// Counts an event.
     #[inline]
     pub fn count(&mut self, event: &Event) {
-        if let Some(role) = self.roles.get_mut(event.role as usize) {
-            role.count(event, &mut self.pool);
+        let Some(role) = self.roles.get_mut(event.role as usize) else { return };
+        role.count(event);
+        let number = event.time.0 / role.intervals.width;
+        // A query that had to wait for its end may have begun in an interval that is over.
+        let is_late = number < role.intervals.current && role.intervals.accounts.contains_key(&number);
+        if number != role.intervals.current && !is_late {
+            self.settle(event.role);
         }
+        let Self { pool, servers, other_servers, roles } = self;
+        let Some(role) = roles.get_mut(event.role as usize) else { return };
         let key = (event.server, event.role);
-        let server = if self.servers.len() >= MAX_SERVERS && !self.servers.contains_key(&key) {
-            self.other_servers.entry(event.role).or_default()
+        let server = if servers.len() >= MAX_SERVERS && !servers.contains_key(&key) {
+            other_servers.entry(event.role).or_default()
         } else {
-            self.servers.entry(key).or_default()
+            servers.entry(key).or_default()
         };
-        server.account.count(event, &mut self.pool);
         if event.outcome.has_response() {
             server.rcodes.add(event.rcode, 1);
+        }
+        if is_late && let Some(interval) = role.intervals.accounts.get_mut(&number) {
+            interval.count(event, pool);
+            server.account.count(event, pool);
+            return;
+        }
+        // Settling may have widened the intervals.
+        role.intervals.current = event.time.0 / role.intervals.width;
+        if server.current.is_empty() {
+            role.touched.push(event.server);
+        }
+        server.current.count(event, pool);
+    }
+
+    /// Moves the counts of a role's current interval to where they are kept.
+    #[cold]
+    fn settle(&mut self, role: Role) {
+        let Self { pool, servers, other_servers, roles } = self;
+        let Some(account) = roles.get_mut(role as usize) else { return };
+        let mut interval = Account::default();
+        let touched = account.touched.drain(..).map(|address| (address, role));
+        let mut settle = |server: &mut ServerAccount| {
+            let current = std::mem::take(&mut server.current);
+            interval.add_within(&current, pool);
+            server.account.absorb(current, pool);
+        };
+        touched.for_each(|key| {
+            if let Some(server) = servers.get_mut(&key) {
+                settle(server);
+            }
+        });
+        if let Some(others) = other_servers.get_mut(&role) {
+            settle(others);
+        }
+        if !interval.is_empty() {
+            account.intervals.accounts.entry(account.intervals.current).or_default().absorb(interval, pool);
+            account.intervals.bound(pool);
         }
     }
 
     /// Ends the counting: settles what was held back, brings all roles to the same intervals and sums up.
     pub fn close(&mut self) {
-        let pool = &mut self.pool;
-        self.roles.iter_mut().for_each(|role| role.intervals.settle(pool));
+        Role::ALL.into_iter().for_each(|role| self.settle(role));
         let width = self.interval();
         for role in &mut self.roles {
             while role.intervals.width < width {
@@ -233,12 +257,12 @@ impl RoleAccount {
             referrals: 0,
             truncated: 0,
             intervals: Intervals::new(interval),
+            touched: Vec::new(),
         }
     }
 
     #[inline]
-    fn count(&mut self, event: &Event, pool: &mut Pool) {
-        self.intervals.count(event, pool);
+    fn count(&mut self, event: &Event) {
         let transactions = &mut self.transactions;
         match event.outcome {
             Outcome::Answered => {

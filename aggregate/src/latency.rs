@@ -247,6 +247,26 @@ impl Pool {
         }
     }
 
+    /// Adds every bucket of another histogram of this pool.
+    pub fn add_histogram(&mut self, into: &mut Histogram, from: Histogram) {
+        if from.class == DENSE {
+            for bucket in 0..BUCKETS {
+                let count = self.dense.slot(from.slot, BUCKETS).get(bucket).copied().unwrap_or_default();
+                if count > 0 {
+                    self.add(into, bucket as u16, count);
+                }
+            }
+            return;
+        }
+        let mut held = [0; MOST_SPARSE];
+        let entries = self.sparse_entries(from);
+        let held = held.get_mut(..entries.len()).unwrap_or_default();
+        held.copy_from_slice(entries);
+        for entry in held {
+            self.add(into, (*entry >> COUNT_BITS) as u16, u64::from(*entry & COUNT_MASK));
+        }
+    }
+
     /// Adds every bucket of a histogram of another pool.
     pub fn merge(&mut self, into: &mut Histogram, other: &Pool, from: Histogram) {
         for (bucket, count) in other.buckets(from) {
@@ -338,6 +358,10 @@ mod tests {
             assert!(pool.buckets(histogram).eq(truth.clone()), "spread {spread}");
             let mut other = Pool::default();
             let mut copy = Histogram::default();
+            let mut twin = Histogram::default();
+            pool.add_histogram(&mut twin, histogram);
+            assert!(pool.buckets(twin).eq(truth.clone()), "within the pool, spread {spread}");
+            pool.release(&mut twin);
             other.merge(&mut copy, &pool, histogram);
             assert!(other.buckets(copy).eq(truth), "merged, spread {spread}");
             assert!(pool.used() > 0);
