@@ -8,15 +8,16 @@
 //! Servers' taps deliver out of order by up to a second, so a response without a query waits that long for one that
 //! was sent before it, and nothing expires before that much more than the query timeout has passed.
 
+mod entry;
+
 use std::hash::{BuildHasher, Hasher};
 
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
-use lowtide_proto::{
-    Class, Endpoint, Facts, Message, Name, Observation, Qtype, Rcode, Role, Timestamp, Transport,
-};
+use lowtide_proto::{Facts, Message, Name, Observation, Timestamp};
 
 use crate::event::{Event, EventSink, Outcome};
+use entry::{Entry, INLINE_NAME, NONE, Path, ResponseFacts, Side, State, time_known};
 
 /// How far out of order a source may deliver, in nanoseconds.
 pub const DISORDER: i64 = 1_000_000_000;
@@ -28,11 +29,6 @@ const CLOCK_STEP: i64 = 60_000_000_000;
 /// Outstanding entries of one client port, server and id, and responses among them that wait for their query. More are a
 /// flood with crafted ids: the oldest are given up, so that a lookup stays short.
 const MAX_SAME_KEY: usize = 64;
-
-/// Octets of a name that an entry holds itself; longer names are held apart.
-const INLINE_NAME: usize = 64;
-
-const NONE: u32 = u32::MAX;
 
 /// The bounds of a [`Matcher`].
 #[derive(Clone, Copy, Debug)]
@@ -46,108 +42,6 @@ pub struct MatcherLimits {
 impl Default for MatcherLimits {
     fn default() -> Self {
         Self { query_timeout: 5_000_000_000, outstanding: 262_144 }
-    }
-}
-
-/// What an entry waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    /// A query, for its response.
-    Query,
-    /// A response, for the query that the source delivers late.
-    Response,
-    /// An answered transaction, for as many further responses as it had further queries.
-    Answered,
-}
-
-/// Addresses, ports, id and what else must be equal for a response to belong to a query, the question apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Path {
-    client: Endpoint,
-    server: Endpoint,
-    id: u16,
-    transport: Transport,
-    side: Side,
-}
-
-/// Roles whose messages pair with each other: BIND logs an authoritative server's traffic as `AUTH_QUERY` and
-/// `CLIENT_RESPONSE`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Side {
-    Wire,
-    Serving,
-    Resolver,
-    Forwarder,
-    Stub,
-    Tool,
-    Update,
-}
-
-impl Side {
-    #[inline]
-    const fn of(role: Role) -> Self {
-        match role {
-            Role::Wire => Side::Wire,
-            Role::Auth | Role::Client => Side::Serving,
-            Role::Resolver => Side::Resolver,
-            Role::Forwarder => Side::Forwarder,
-            Role::Stub => Side::Stub,
-            Role::Tool => Side::Tool,
-            Role::Update => Side::Update,
-        }
-    }
-}
-
-#[derive(Debug)]
-struct Entry {
-    hash: u64,
-    /// Arrival number: slots are reused, and several messages may have one time.
-    arrival: u64,
-    name_hash: u64,
-    path: Path,
-    time: Timestamp,
-    state: State,
-    role: Role,
-    qtype: Qtype,
-    qclass: Class,
-    /// Whether the question was read whole.
-    has_question: bool,
-    /// Of `State::Answered`: further responses that may come. Else further queries that came.
-    further: u32,
-    /// Of `State::Response`: what the response says.
-    response: ResponseFacts,
-    older: u32,
-    newer: u32,
-    /// Slot in [`Matcher::long_names`] of a name that does not fit `name`.
-    long_name: u32,
-    name_len: u8,
-    name: [u8; INLINE_NAME],
-}
-
-#[derive(Clone, Copy, Debug)]
-struct ResponseFacts {
-    rcode: Rcode,
-    nodata: bool,
-    referral: bool,
-    truncated: bool,
-    zone_labels: Option<u8>,
-    own_latency: Option<i64>,
-    time_known: bool,
-}
-
-impl ResponseFacts {
-    #[inline]
-    fn of(observation: &Observation<'_>) -> Self {
-        let message = &observation.message;
-        Self {
-            rcode: message.rcode,
-            nodata: message.facts.contains(Facts::NODATA),
-            referral: message.facts.contains(Facts::REFERRAL),
-            truncated: message.facts.contains(Facts::TRUNCATED),
-            zone_labels: message.zone_labels,
-            own_latency: observation.own_latency,
-            time_known: time_known(message),
-        }
     }
 }
 
@@ -566,85 +460,6 @@ impl Matcher {
         }
         self.remove(at);
     }
-}
-
-impl Entry {
-    /// A slot before it is filled.
-    const EMPTY: Self = Self {
-        hash: 0,
-        arrival: 0,
-        name_hash: 0,
-        path: Path {
-            client: Endpoint::v6([0; 16], 0),
-            server: Endpoint::v6([0; 16], 0),
-            id: 0,
-            transport: Transport::Unknown,
-            side: Side::Wire,
-        },
-        time: Timestamp(0),
-        state: State::Query,
-        role: Role::Wire,
-        qtype: Qtype(0),
-        qclass: Class(0),
-        has_question: false,
-        further: 0,
-        response: ResponseFacts {
-            rcode: Rcode::NOERROR,
-            nodata: false,
-            referral: false,
-            truncated: false,
-            zone_labels: None,
-            own_latency: None,
-            time_known: false,
-        },
-        older: NONE,
-        newer: NONE,
-        long_name: NONE,
-        name_len: 0,
-        name: [0; INLINE_NAME],
-    };
-
-    /// An event of this entry's first message.
-    #[inline]
-    const fn event(&self, outcome: Outcome) -> Event {
-        Event {
-            time: self.time,
-            latency: None,
-            name_hash: self.name_hash,
-            server: self.path.server.address,
-            qtype: self.qtype,
-            rcode: Rcode::NOERROR,
-            outcome,
-            role: self.role,
-            nodata: false,
-            referral: false,
-            truncated: false,
-            has_question: self.has_question,
-            zone_labels: None,
-        }
-    }
-}
-
-impl Event {
-    /// Adds what the response says. `matched` is the latency between the two messages, in nanoseconds, if it is known;
-    /// a latency that the response says of itself comes first.
-    #[inline]
-    fn answer(&mut self, response: ResponseFacts, matched: Option<i64>) {
-        self.rcode = response.rcode;
-        self.nodata = response.nodata;
-        self.referral = response.referral;
-        self.truncated = response.truncated;
-        self.zone_labels = response.zone_labels;
-        self.latency = match self.outcome {
-            Outcome::Answered => response.own_latency.or(matched),
-            _ => None,
-        };
-    }
-}
-
-#[inline]
-fn time_known(message: &Message<'_>) -> bool {
-    !message.facts.contains(Facts::TIME_UNKNOWN)
 }
 
 #[inline]
