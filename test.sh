@@ -66,6 +66,11 @@ if [ -d ../shared/captures ] && have python3; then
 else
     skipped+=("captures of other projects: there is no ../shared/captures")
 fi
+if cargo +nightly --version >/dev/null 2>&1 && cargo +nightly fuzz --version >/dev/null 2>&1; then
+    step "fuzzing, 10 s a target" fuzz/run.sh 10
+else
+    skipped+=("fuzzing beyond the corpus: rustup toolchain install nightly && cargo install cargo-fuzz")
+fi
 if cargo deny --version >/dev/null 2>&1; then
     step "licences and advisories" cargo deny --locked check
 else
