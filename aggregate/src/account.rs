@@ -60,6 +60,19 @@ impl LatencyAccount {
         pool.add(&mut self.histogram, latency::bucket(nanos / 1000), 1);
     }
 
+    /// Adds the samples of another account, whose histogram is in the pool `theirs`.
+    pub fn absorb(&mut self, other: &Self, pool: &mut Pool, theirs: &Pool) {
+        pool.merge(&mut self.histogram, theirs, other.histogram);
+        self.add_figures(other);
+    }
+
+    /// Adds everything of another account but its histogram.
+    const fn add_figures(&mut self, other: &Self) {
+        self.sum = self.sum.saturating_add(other.sum);
+        self.min = if other.min < self.min { other.min } else { self.min };
+        self.max = if other.max > self.max { other.max } else { self.max };
+    }
+
     /// How many samples there are.
     pub fn count(&self, pool: &Pool) -> u64 {
         pool.buckets(self.histogram).map(|(_, count)| count).sum()
@@ -125,11 +138,7 @@ impl Account {
         self.servfail += other.servfail;
         self.refused += other.refused;
         self.unanswered += other.unanswered;
-        self.latency.sum = self.latency.sum.saturating_add(other.latency.sum);
-        self.latency.min =
-            if other.latency.min < self.latency.min { other.latency.min } else { self.latency.min };
-        self.latency.max =
-            if other.latency.max > self.latency.max { other.latency.max } else { self.latency.max };
+        self.latency.add_figures(&other.latency);
     }
 }
 

@@ -138,9 +138,9 @@ impl Accounts {
         }
     }
 
-    /// Counts an event.
+    /// Counts an event of `server`.
     #[inline]
-    pub fn count(&mut self, event: &Event) {
+    pub fn count(&mut self, event: &Event, server: Ipv6Addr) {
         let Some(role) = self.roles.get_mut(event.role as usize) else { return };
         role.count(event);
         let number = event.time.0 / role.intervals.width;
@@ -151,26 +151,26 @@ impl Accounts {
         }
         let Self { pool, servers, other_servers, roles } = self;
         let Some(role) = roles.get_mut(event.role as usize) else { return };
-        let key = (event.server, event.role);
-        let server = if servers.len() >= MAX_SERVERS && !servers.contains_key(&key) {
+        let key = (server, event.role);
+        let account = if servers.len() >= MAX_SERVERS && !servers.contains_key(&key) {
             other_servers.entry(event.role).or_default()
         } else {
             servers.entry(key).or_default()
         };
         if event.outcome.has_response() {
-            server.rcodes.add(event.rcode, 1);
+            account.rcodes.add(event.rcode, 1);
         }
         if is_late && let Some(interval) = role.intervals.accounts.get_mut(&number) {
             interval.count(event, pool);
-            server.account.count(event, pool);
+            account.account.count(event, pool);
             return;
         }
         // Settling may have widened the intervals.
         role.intervals.current = event.time.0 / role.intervals.width;
-        if server.current.is_empty() {
-            role.touched.push(event.server);
+        if account.current.is_empty() {
+            role.touched.push(server);
         }
-        server.current.count(event, pool);
+        account.current.count(event, pool);
     }
 
     /// Moves the counts of a role's current interval to where they are kept.

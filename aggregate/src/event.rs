@@ -2,7 +2,7 @@
 
 use std::net::Ipv6Addr;
 
-use lowtide_proto::{Qtype, Rcode, Role, Timestamp};
+use lowtide_proto::{Qtype, Rcode, Role, Timestamp, Transport};
 
 /// What became of a message or of a pair of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,8 +47,6 @@ pub struct Event {
     pub latency: Option<i64>,
     /// The keyed hash of the query name's lower-cased wire form.
     pub name_hash: u64,
-    /// The server's address.
-    pub server: Ipv6Addr,
     /// The query type.
     pub qtype: Qtype,
     /// The response code; NOERROR without a response.
@@ -69,10 +67,35 @@ pub struct Event {
     pub zone_labels: Option<u8>,
 }
 
+/// Between whom an event's messages passed, over what, and how large they were. Apart from [`Event`], because a replay that
+/// only reports does not ask names for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exchange {
+    /// The server's address.
+    pub server: Ipv6Addr,
+    /// The client's address.
+    pub client: Ipv6Addr,
+    /// What carried them.
+    pub transport: Transport,
+    /// Octets of the query's DNS message; 0 when the event has none.
+    pub query_octets: u32,
+    /// Octets of the response's DNS message; 0 when the event has none.
+    pub response_octets: u32,
+}
+
 /// Where the matcher's events go.
 pub trait EventSink {
     /// Takes an event and the lower-cased wire form of its query name (empty when there is none).
-    fn event(&mut self, event: &Event, name: &[u8]);
+    fn event(&mut self, event: &Event, exchange: &Exchange, name: &[u8]);
+}
+
+/// Something that every partition must learn at its place in the order of events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// An authoritative answer named a zone that was not known before (wire form).
+    Zone(Box<[u8]>),
+    /// No event before this moment is to come, but for stragglers: windows that ended by then can be closed.
+    Close(Timestamp),
 }
 
 /// Events in order, with their names and partitions: what crosses a queue. Emptied and used again, it allocates nothing.
@@ -81,6 +104,10 @@ pub struct EventBatch {
     /// Event, length of its name, partition.
     events: Vec<(Event, u8, u8)>,
     names: Vec<u8>,
+    /// As many as events, or none when nobody asks.
+    exchanges: Vec<Exchange>,
+    /// Behind how many events each stands.
+    marks: Vec<(usize, Mark)>,
 }
 
 impl EventBatch {
@@ -90,16 +117,18 @@ impl EventBatch {
         self.events.len()
     }
 
-    /// Whether it holds none.
+    /// Whether it holds neither events nor marks.
     #[inline]
     pub const fn is_empty(&self) -> bool {
-        self.events.is_empty()
+        self.events.is_empty() && self.marks.is_empty()
     }
 
     /// Forgets the events and keeps the memory.
     pub fn clear(&mut self) {
         self.events.clear();
         self.names.clear();
+        self.exchanges.clear();
+        self.marks.clear();
     }
 
     /// Appends an event of the name's [`crate::names::partition`].
@@ -108,6 +137,27 @@ impl EventBatch {
         debug_assert!(name.len() <= lowtide_proto::name::MAX_NAME && partition < crate::names::PARTITIONS);
         self.events.push((*event, name.len() as u8, partition as u8));
         self.names.extend_from_slice(name);
+    }
+
+    /// Says of the event that was pushed last between whom it was. To be called for all events of a batch or for none.
+    #[inline]
+    pub fn push_exchange(&mut self, exchange: &Exchange) {
+        self.exchanges.push(*exchange);
+    }
+
+    /// Appends a mark behind the events so far.
+    pub fn mark(&mut self, mark: Mark) {
+        self.marks.push((self.events.len(), mark));
+    }
+
+    /// The exchanges, in the order of the events; empty when none were pushed.
+    pub fn exchanges(&self) -> &[Exchange] {
+        &self.exchanges
+    }
+
+    /// The marks in order, each with the number of events before it.
+    pub fn marks(&self) -> impl Iterator<Item = (usize, &Mark)> {
+        self.marks.iter().map(|(at, mark)| (*at, mark))
     }
 
     /// The events with their names and partitions, in order.

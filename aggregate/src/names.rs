@@ -46,7 +46,7 @@ pub fn partition(name: &[u8]) -> usize {
 }
 
 /// The hash for counting distinct names: the same in every run, and well mixed in every bit, as HyperLogLog asks.
-fn distinct_hash(name: &[u8]) -> u64 {
+pub(crate) fn distinct_hash(name: &[u8]) -> u64 {
     let mut hasher = foldhash::quality::FixedState::with_seed(1).build_hasher();
     hasher.write(name);
     hasher.finish()

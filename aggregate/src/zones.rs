@@ -52,18 +52,20 @@ impl ZoneMap {
         map
     }
 
-    /// Learns the zone that an answer about `name` named.
-    pub fn learn(&mut self, name: Name<'_>, zone_labels: u8) {
+    /// Learns the zone that an answer about `name` named; the zone, if it is new.
+    pub fn learn<'a>(&mut self, name: Name<'a>, zone_labels: u8) -> Option<Name<'a>> {
         let zone = name.suffix(usize::from(zone_labels));
         if self.last == zone.0 {
-            return;
+            return None;
         }
         self.last.clear();
         self.last.extend_from_slice(zone.0);
         let room = self.learnt.zones.len() < MAX_LEARNT && !self.learnt.zones.contains(zone.0);
-        if room && registrable_labels(zone).is_some() {
+        let is_new = room && registrable_labels(zone).is_some();
+        if is_new {
             self.learnt.insert(zone.0);
         }
+        is_new.then_some(zone)
     }
 
     /// The zone of a name whose own answers named the one of `own_labels` labels, if any did.

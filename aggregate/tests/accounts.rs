@@ -9,12 +9,15 @@ use lowtide_proto::{Qtype, Rcode, Role, Timestamp};
 
 const SECOND: u64 = 1_000_000_000;
 
-fn event(time: u64, server: u32, outcome: Outcome) -> Event {
+fn server(number: u32) -> Ipv6Addr {
+    Ipv6Addr::from(u128::from(number) + 1)
+}
+
+fn event(time: u64, outcome: Outcome) -> Event {
     Event {
         time: Timestamp(time),
         latency: (outcome == Outcome::Answered).then_some(1_000_000),
         name_hash: 0,
-        server: Ipv6Addr::from(u128::from(server) + 1),
         qtype: Qtype::A,
         rcode: Rcode::NOERROR,
         outcome,
@@ -34,7 +37,7 @@ fn an_interval_has_the_transactions_that_began_in_it() {
     for (second, outcome) in
         [(61, Outcome::Answered), (59, Outcome::Unanswered), (60, Outcome::Answered), (0, Outcome::Answered)]
     {
-        accounts.count(&event(second * SECOND, 0, outcome));
+        accounts.count(&event(second * SECOND, outcome), server(0));
     }
     accounts.close();
     let (_, role) = accounts.roles().next().unwrap();
@@ -52,7 +55,7 @@ fn times_all_over_the_centuries_widen_the_intervals() {
     let mut accounts = Accounts::new(SECOND);
     let events = 300_000;
     for at in 0..events {
-        accounts.count(&event(at * 7 * SECOND, 0, Outcome::Answered));
+        accounts.count(&event(at * 7 * SECOND, Outcome::Answered), server(0));
     }
     accounts.close();
     let (_, role) = accounts.roles().next().unwrap();
@@ -67,10 +70,10 @@ fn times_all_over_the_centuries_widen_the_intervals() {
 fn servers_past_the_bound_share_an_account() {
     let mut accounts = Accounts::new(60 * SECOND);
     let servers = 50_000;
-    for server in 0..servers {
-        accounts.count(&event(0, server, Outcome::Answered));
+    for number in 0..servers {
+        accounts.count(&event(0, Outcome::Answered), server(number));
     }
-    accounts.count(&event(0, 3, Outcome::Answered));
+    accounts.count(&event(0, Outcome::Answered), server(3));
     accounts.close();
     let of = |address: u128| {
         accounts

@@ -4,7 +4,6 @@
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
-use std::net::Ipv6Addr;
 
 use lowtide_aggregate::names::{NameTable, PARTITIONS, partition};
 use lowtide_aggregate::summary::{self, Counted};
@@ -32,7 +31,6 @@ fn event(at: u64, name: &[u8], qtype: Qtype) -> Event {
         time: Timestamp(at),
         latency: Some((at * 7919 % 40_000_000) as i64),
         name_hash: BuildHasherDefault::<DefaultHasher>::default().hash_one(name),
-        server: Ipv6Addr::LOCALHOST,
         qtype,
         rcode: if at.is_multiple_of(10) { Rcode::NXDOMAIN } else { Rcode::NOERROR },
         outcome: Outcome::Answered,

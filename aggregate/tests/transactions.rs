@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests state their expectations by failing")]
 
 use lowtide_aggregate::report::Transactions;
-use lowtide_aggregate::{Accounts, Event, EventSink, Matcher, MatcherLimits};
+use lowtide_aggregate::{Accounts, Event, EventSink, Exchange, Matcher, MatcherLimits};
 use lowtide_proto::{
     Class, Endpoint, Facts, Message, NameBuf, Observation, Opcode, Qtype, Rcode, Role, Timestamp, Transport,
 };
@@ -45,10 +45,12 @@ fn response(millis: i64, id: u16, qname: &str) -> Seen<'_> {
 #[derive(Default)]
 struct Collected {
     events: Vec<(Event, String)>,
+    exchanges: Vec<Exchange>,
 }
 
 impl EventSink for Collected {
-    fn event(&mut self, event: &Event, name: &[u8]) {
+    fn event(&mut self, event: &Event, exchange: &Exchange, name: &[u8]) {
+        self.exchanges.push(*exchange);
         self.events.push((*event, lowtide_proto::Name(name).to_string()));
     }
 }
@@ -92,12 +94,20 @@ fn run_with(
     assert_eq!(matcher.outstanding(), 0);
 
     let mut accounts = Accounts::new(60_000 * MS);
-    collected.events.iter().for_each(|(event, _)| accounts.count(event));
+    collected
+        .events
+        .iter()
+        .zip(&collected.exchanges)
+        .for_each(|((event, _), exchange)| accounts.count(event, exchange.server));
     accounts.close();
     let mut total = Transactions::default();
     accounts.roles().for_each(|(_, role)| total.add(&role.transactions));
     let queries = seen.iter().filter(|one| !one.response).count() as u64;
     let responses = seen.len() as u64 - queries;
+    let octets = collected.exchanges.iter().fold((0, 0), |(queries, responses), exchange| {
+        (queries + u64::from(exchange.query_octets), responses + u64::from(exchange.response_octets))
+    });
+    assert_eq!(octets, (queries * 40, responses * 40), "each message's octets are in one event");
     assert_eq!(
         total.answered + total.unanswered + total.pending + total.retransmissions,
         queries,

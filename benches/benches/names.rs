@@ -3,7 +3,6 @@
 
 use std::error::Error;
 use std::hint::black_box;
-use std::net::Ipv6Addr;
 use std::time::Duration;
 
 use clap::Parser;
@@ -64,7 +63,6 @@ fn event(number: usize, latency: u64) -> Event {
         time: Timestamp(0),
         latency: i64::try_from(latency).ok(),
         name_hash: mix(number as u64),
-        server: Ipv6Addr::LOCALHOST,
         qtype: Qtype::A,
         rcode: Rcode::NOERROR,
         outcome: Outcome::Answered,

@@ -5,7 +5,7 @@ use std::hint::black_box;
 use lowtide_aggregate::names::partition;
 use lowtide_aggregate::transaction::MatcherCounters;
 use lowtide_aggregate::{
-    Accounts, Event, EventBatch, EventSink, Matcher, MatcherLimits, MessageCounts, Names, ZoneMap,
+    Accounts, Event, EventBatch, EventSink, Exchange, Matcher, MatcherLimits, MessageCounts, Names, ZoneMap,
 };
 use lowtide_capture::{CaptureFile, Damage, Record};
 use lowtide_decode::{Decoder, DecoderLimits, Ports, Sink};
@@ -62,9 +62,9 @@ impl Sink for Count {
 
 impl EventSink for Count {
     #[inline]
-    fn event(&mut self, event: &Event, name: &[u8]) {
+    fn event(&mut self, event: &Event, exchange: &Exchange, name: &[u8]) {
         self.0 += 1;
-        black_box((event, name));
+        black_box((event, exchange, name));
     }
 }
 
@@ -123,9 +123,9 @@ impl<E: EventSink> Accounting<E> {
 
 impl<E: EventSink> EventSink for Accounting<E> {
     #[inline]
-    fn event(&mut self, event: &Event, name: &[u8]) {
-        self.accounts.count(event);
-        self.next.event(event, name);
+    fn event(&mut self, event: &Event, exchange: &Exchange, name: &[u8]) {
+        self.accounts.count(event, exchange.server);
+        self.next.event(event, exchange, name);
     }
 }
 
@@ -157,7 +157,7 @@ impl Naming {
 
 impl EventSink for Naming {
     #[inline]
-    fn event(&mut self, event: &Event, name: &[u8]) {
+    fn event(&mut self, event: &Event, _: &Exchange, name: &[u8]) {
         self.batch.push(event, name, partition(name));
         if self.batch.len() >= BATCH {
             self.finish();

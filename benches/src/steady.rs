@@ -4,7 +4,7 @@
 //! free lists have their size. The frames are the same each time, but later. What the third run still allocates is
 //! allocated for as long as the program runs.
 
-use lowtide_aggregate::{Event, EventSink};
+use lowtide_aggregate::{Event, EventSink, Exchange};
 use lowtide_capture::{CaptureFile, Damage};
 use lowtide_decode::Sink;
 use lowtide_proto::Observation;
@@ -34,8 +34,8 @@ impl<S: Sink> Sink for Counted<S> {
 }
 
 impl<S: EventSink> EventSink for Counted<S> {
-    fn event(&mut self, event: &Event, name: &[u8]) {
-        self.allocations += (self.measure)(&mut || self.stage.event(event, name));
+    fn event(&mut self, event: &Event, exchange: &Exchange, name: &[u8]) {
+        self.allocations += (self.measure)(&mut || self.stage.event(event, exchange, name));
     }
 }
 

@@ -5,7 +5,7 @@ use std::io::Cursor;
 
 use etherparse::{SlicedPacket, TransportSlice};
 use hickory_proto::op::{Message, MessageType};
-use lowtide_aggregate::{Event, EventSink, Outcome};
+use lowtide_aggregate::{Event, EventSink, Exchange, Outcome};
 use lowtide_benches::pipeline::{self, Matching};
 use lowtide_benches::traffic::{Made, Traffic};
 use lowtide_capture::{CaptureFile, Record};
@@ -52,7 +52,7 @@ fn other_readers_read_every_datagram() {
 struct Events(Vec<Outcome>);
 
 impl EventSink for Events {
-    fn event(&mut self, event: &Event, _: &[u8]) {
+    fn event(&mut self, event: &Event, _: &Exchange, _: &[u8]) {
         self.0.push(event.outcome);
     }
 }

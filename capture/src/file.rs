@@ -34,6 +34,15 @@ impl Record<'_> {
             Record::Dnstap(frame) => frame.time,
         }
     }
+
+    /// Octets of the frame as captured.
+    #[inline]
+    pub const fn octets(&self) -> usize {
+        match self {
+            Record::Packet(packet) => packet.data.len(),
+            Record::Dnstap(frame) => frame.octets.len(),
+        }
+    }
 }
 
 /// What a file is, behind its compression.

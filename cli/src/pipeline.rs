@@ -21,7 +21,7 @@ use lowtide_aggregate::names::{PARTITIONS, partition};
 use lowtide_aggregate::report::{Damaged, Input, Report};
 use lowtide_aggregate::summary::{self, Counted, rfc3339};
 use lowtide_aggregate::{
-    Accounts, Event, EventBatch, EventSink, Matcher, MatcherLimits, MessageCounts, Names, ZoneMap,
+    Accounts, Event, EventBatch, EventSink, Exchange, Matcher, MatcherLimits, MessageCounts, Names, ZoneMap,
 };
 use lowtide_capture::{Record, Timeline};
 use lowtide_decode::{Decoder, DecoderLimits, Ports, Sink};
@@ -163,8 +163,8 @@ struct Fan {
 
 impl EventSink for Fan {
     #[inline]
-    fn event(&mut self, event: &Event, name: &[u8]) {
-        self.accounts.count(event);
+    fn event(&mut self, event: &Event, exchange: &Exchange, name: &[u8]) {
+        self.accounts.count(event, exchange.server);
         let partition = partition(name);
         let lanes = self.lanes.len();
         if let Some(lane) = self.lanes.get_mut(partition % lanes) {

@@ -6,7 +6,7 @@ use lowtide_aggregate::names::{NameTable, PARTITIONS, partition};
 use lowtide_aggregate::report::{Report, Transactions};
 use lowtide_aggregate::summary::{self, Counted};
 use lowtide_aggregate::{
-    Accounts, Event, EventBatch, EventSink, Matcher, MatcherLimits, MessageCounts, Names, ZoneMap,
+    Accounts, Event, EventBatch, EventSink, Exchange, Matcher, MatcherLimits, MessageCounts, Names, ZoneMap,
 };
 use lowtide_decode::{Decoder, DecoderLimits, FrameCounts, Ports, Sink};
 use lowtide_proto::{Observation, Timestamp};
@@ -51,8 +51,8 @@ struct Fan {
 }
 
 impl EventSink for Fan {
-    fn event(&mut self, event: &Event, name: &[u8]) {
-        self.accounts.count(event);
+    fn event(&mut self, event: &Event, exchange: &Exchange, name: &[u8]) {
+        self.accounts.count(event, exchange.server);
         let partition = partition(name);
         let lane = partition % self.lanes.len();
         let (batch, names) = &mut self.lanes[lane];

@@ -2,7 +2,7 @@
 
 use lowtide_proto::{Class, Endpoint, Facts, Message, Observation, Qtype, Rcode, Role, Timestamp, Transport};
 
-use crate::event::{Event, Outcome};
+use crate::event::{Event, Exchange, Outcome};
 
 /// Octets of a name that an entry holds itself; longer names are held apart.
 pub(super) const INLINE_NAME: usize = 64;
@@ -70,6 +70,8 @@ pub(super) struct Entry {
     pub(super) role: Role,
     pub(super) qtype: Qtype,
     pub(super) qclass: Class,
+    /// Octets of the message.
+    pub(super) octets: u32,
     /// Whether the question was read whole.
     pub(super) has_question: bool,
     /// Of `State::Answered`: further responses that may come. Else further queries that came.
@@ -129,6 +131,7 @@ impl Entry {
         role: Role::Wire,
         qtype: Qtype(0),
         qclass: Class(0),
+        octets: 0,
         has_question: false,
         further: 0,
         response: ResponseFacts {
@@ -147,6 +150,18 @@ impl Entry {
         name: [0; INLINE_NAME],
     };
 
+    /// Between whom this entry's messages passed; `query` and `response` are their octets.
+    #[inline]
+    pub(super) const fn exchange(&self, query: u32, response: u32) -> Exchange {
+        Exchange {
+            server: self.path.server.address,
+            client: self.path.client.address,
+            transport: self.path.transport,
+            query_octets: query,
+            response_octets: response,
+        }
+    }
+
     /// An event of this entry's first message.
     #[inline]
     pub(super) const fn event(&self, outcome: Outcome) -> Event {
@@ -154,7 +169,6 @@ impl Entry {
             time: self.time,
             latency: None,
             name_hash: self.name_hash,
-            server: self.path.server.address,
             qtype: self.qtype,
             rcode: Rcode::NOERROR,
             outcome,

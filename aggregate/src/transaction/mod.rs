@@ -16,7 +16,7 @@ use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use lowtide_proto::{Facts, Message, Name, Observation, Timestamp};
 
-use crate::event::{Event, EventSink, Outcome};
+use crate::event::{Event, EventSink, Exchange, Outcome};
 use entry::{Entry, INLINE_NAME, NONE, Path, ResponseFacts, Side, State, time_known};
 
 /// How far out of order a source may deliver, in nanoseconds.
@@ -99,6 +99,14 @@ impl Matcher {
     /// Messages outstanding.
     pub fn outstanding(&self) -> usize {
         self.index.len()
+    }
+
+    /// The moment before which no transaction is outstanding any more; `None` before the first message. Entries expire in order
+    /// of arrival, and so up to [`DISORDER`] late.
+    #[inline]
+    pub fn settled(&self) -> Option<Timestamp> {
+        let wait = self.limits.query_timeout.saturating_add(2 * DISORDER).cast_unsigned();
+        Some(Timestamp(self.clock?.0.saturating_sub(wait)))
     }
 
     /// Takes a message in; says what it decides to `sink`.
@@ -199,7 +207,8 @@ impl Matcher {
                 State::Query if time.since(entry.time) <= self.limits.query_timeout => {
                     entry.further = entry.further.saturating_add(1);
                     let event = Event { time, ..entry.event(Outcome::Retransmission) };
-                    self.say(at, event, message, sink);
+                    let exchange = entry.exchange(message.size, 0);
+                    self.say(at, event, &exchange, message, sink);
                     return;
                 }
                 State::Query => self.close(at, Outcome::Unanswered, sink),
@@ -209,7 +218,8 @@ impl Matcher {
                         known(entry.response.time_known && time_known(message), entry.time.since(time));
                     let mut event = Event { time, role: observation.role, ..entry.event(Outcome::Answered) };
                     event.answer(entry.response, latency);
-                    self.say(at, event, message, sink);
+                    let exchange = entry.exchange(message.size, entry.octets);
+                    self.say(at, event, &exchange, message, sink);
                     self.remove(at);
                     return;
                 }
@@ -258,9 +268,10 @@ impl Matcher {
             let latency = time.since(entry.time);
             let mut event = entry.event(Outcome::Answered);
             event.answer(response, known(entry.response.time_known && response.time_known, latency));
+            let exchange = entry.exchange(entry.octets, message.size);
             let spent = entry.further == 0;
             entry.state = State::Answered;
-            self.say(at, event, message, sink);
+            self.say(at, event, &exchange, message, sink);
             if spent {
                 self.remove(at);
             }
@@ -270,8 +281,9 @@ impl Matcher {
             let mut event = Event { time, ..entry.event(Outcome::Duplicate) };
             event.answer(response, None);
             entry.further -= 1;
+            let exchange = entry.exchange(0, message.size);
             let spent = entry.further == 0;
-            self.say(at, event, message, sink);
+            self.say(at, event, &exchange, message, sink);
             if spent {
                 self.remove(at);
             }
@@ -286,14 +298,21 @@ impl Matcher {
 
     /// Says an event with the question of an entry, or of the message that pairs with it if the entry has none.
     #[inline]
-    fn say(&self, at: u32, mut event: Event, message: &Message<'_>, sink: &mut impl EventSink) {
+    fn say(
+        &self,
+        at: u32,
+        mut event: Event,
+        exchange: &Exchange,
+        message: &Message<'_>,
+        sink: &mut impl EventSink,
+    ) {
         match self.entries.get(at as usize) {
-            Some(entry) if entry.name_len > 0 => sink.event(&event, self.name(entry).0),
+            Some(entry) if entry.name_len > 0 => sink.event(&event, exchange, self.name(entry).0),
             _ => {
                 event.name_hash = self.hash_name(message.qname.0);
                 event.qtype = message.qtype;
                 event.has_question = message.facts.contains(Facts::QUESTION);
-                sink.event(&event, message.qname.0);
+                sink.event(&event, exchange, message.qname.0);
             }
         }
     }
@@ -402,6 +421,7 @@ impl Matcher {
             entry.role = observation.role;
             entry.qtype = message.qtype;
             entry.qclass = message.qclass;
+            entry.octets = message.size;
             entry.has_question = message.facts.contains(Facts::QUESTION);
             entry.further = 0;
             entry.response = ResponseFacts::of(observation);
@@ -450,11 +470,11 @@ impl Matcher {
         let Some(entry) = self.entries.get(at as usize) else { return };
         let mut event = entry.event(outcome);
         match entry.state {
-            State::Query => sink.event(&event, self.name(entry).0),
+            State::Query => sink.event(&event, &entry.exchange(entry.octets, 0), self.name(entry).0),
             State::Response => {
                 event.outcome = Outcome::Orphan;
                 event.answer(entry.response, None);
-                sink.event(&event, self.name(entry).0);
+                sink.event(&event, &entry.exchange(0, entry.octets), self.name(entry).0);
             }
             State::Answered => {}
         }
