@@ -10,6 +10,7 @@ pub mod machine;
 pub mod message;
 pub mod pipeline;
 pub mod random;
+pub mod rows;
 pub mod steady;
 pub mod traffic;
 

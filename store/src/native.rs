@@ -1,0 +1,501 @@
+//! ClickHouse's Native format: a block of columns, as its HTTP interface takes it (protocol revision 0).
+//!
+//! <https://clickhouse.com/docs/interfaces/formats/Native>. Written by hand, because no crate gives the bytes of a block
+//! away, and bytes are what a segment keeps. The server converts a column whose type is narrower than its table's,
+//! so numbers are sent in as few octets as the largest needs.
+
+use std::hash::Hash;
+use std::io::Write;
+use std::net::Ipv6Addr;
+
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+
+/// A column's values of one block.
+pub trait Column {
+    /// Its type, as ClickHouse writes it.
+    fn kind(&self) -> String;
+    /// Appends its values in Native form.
+    fn write(&self, out: &mut Vec<u8>);
+    /// Forgets its values and keeps the memory.
+    fn clear(&mut self);
+}
+
+/// A block of `rows` rows, in Native form.
+pub fn block(rows: usize, columns: &[(&str, &dyn Column)], out: &mut Vec<u8>) {
+    varint(columns.len() as u64, out);
+    varint(rows as u64, out);
+    for (name, column) in columns {
+        string(name.as_bytes(), out);
+        string(column.kind().as_bytes(), out);
+        column.write(out);
+    }
+}
+
+#[inline]
+fn varint(mut value: u64, out: &mut Vec<u8>) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+#[inline]
+fn string(text: &[u8], out: &mut Vec<u8>) {
+    varint(text.len() as u64, out);
+    out.extend_from_slice(text);
+}
+
+/// Unsigned numbers, of any `UInt` type.
+#[derive(Debug, Default)]
+pub struct Numbers {
+    values: Vec<u64>,
+    all: u64,
+}
+
+impl Numbers {
+    /// Appends a number.
+    #[inline]
+    pub fn push(&mut self, value: u64) {
+        self.values.push(value);
+        self.all |= value;
+    }
+
+    const fn octets(&self) -> usize {
+        match self.all {
+            0..=0xff => 1,
+            0x100..=0xffff => 2,
+            0x1_0000..=0xffff_ffff => 4,
+            _ => 8,
+        }
+    }
+}
+
+impl Column for Numbers {
+    fn kind(&self) -> String {
+        format!("UInt{}", self.octets() * 8)
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        out.reserve(self.values.len() * self.octets());
+        match self.octets() {
+            1 => out.extend(self.values.iter().map(|&value| value as u8)),
+            2 => out.extend(self.values.iter().flat_map(|&value| (value as u16).to_le_bytes())),
+            4 => out.extend(self.values.iter().flat_map(|&value| (value as u32).to_le_bytes())),
+            _ => out.extend(self.values.iter().flat_map(|&value| value.to_le_bytes())),
+        }
+    }
+
+    fn clear(&mut self) {
+        self.values.clear();
+        self.all = 0;
+    }
+}
+
+/// Numbers of which some are not known: `Nullable(UInt..)`.
+#[derive(Debug, Default)]
+pub struct NullableNumbers {
+    nulls: Vec<u8>,
+    values: Numbers,
+}
+
+impl NullableNumbers {
+    /// Appends a number, or that there is none.
+    #[inline]
+    pub fn push(&mut self, value: Option<u64>) {
+        self.nulls.push(u8::from(value.is_none()));
+        self.values.push(value.unwrap_or_default());
+    }
+}
+
+impl Column for NullableNumbers {
+    fn kind(&self) -> String {
+        format!("Nullable({})", self.values.kind())
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.nulls);
+        self.values.write(out);
+    }
+
+    fn clear(&mut self) {
+        self.nulls.clear();
+        self.values.clear();
+    }
+}
+
+/// Floating-point numbers: `Float64`.
+#[derive(Debug, Default)]
+pub struct Floats(Vec<u8>);
+
+impl Floats {
+    /// Appends a number.
+    pub fn push(&mut self, value: f64) {
+        self.0.extend_from_slice(&value.to_le_bytes());
+    }
+}
+
+impl Column for Floats {
+    fn kind(&self) -> String {
+        "Float64".to_owned()
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.0);
+    }
+
+    fn clear(&mut self) {
+        self.0.clear();
+    }
+}
+
+/// Moments in nanoseconds since 1970 of which some are not known: `Nullable(DateTime64(9))`, which ends in the year 2262.
+#[derive(Debug, Default)]
+pub struct Moments {
+    nulls: Vec<u8>,
+    values: Vec<u8>,
+}
+
+impl Moments {
+    /// Appends a moment, or that there is none.
+    pub fn push(&mut self, nanos: Option<u64>) {
+        let value = i64::try_from(nanos.unwrap_or_default()).unwrap_or(i64::MAX);
+        self.nulls.push(u8::from(nanos.is_none()));
+        self.values.extend_from_slice(&value.to_le_bytes());
+    }
+}
+
+impl Column for Moments {
+    fn kind(&self) -> String {
+        "Nullable(DateTime64(9, 'UTC'))".to_owned()
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.nulls);
+        out.extend_from_slice(&self.values);
+    }
+
+    fn clear(&mut self) {
+        self.nulls.clear();
+        self.values.clear();
+    }
+}
+
+/// Moments in seconds since 1970: `DateTime`, which ends in the year 2106.
+#[derive(Debug, Default)]
+pub struct Seconds(Vec<u8>);
+
+impl Seconds {
+    /// Appends a moment.
+    #[inline]
+    pub fn push(&mut self, seconds: u32) {
+        self.0.extend_from_slice(&seconds.to_le_bytes());
+    }
+}
+
+impl Column for Seconds {
+    fn kind(&self) -> String {
+        "DateTime('UTC')".to_owned()
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.0);
+    }
+
+    fn clear(&mut self) {
+        self.0.clear();
+    }
+}
+
+/// Texts: `String`.
+#[derive(Debug, Default)]
+pub struct Texts(Vec<u8>);
+
+impl Texts {
+    /// Appends a text.
+    #[inline]
+    pub fn push(&mut self, text: &[u8]) {
+        string(text, &mut self.0);
+    }
+}
+
+impl Column for Texts {
+    fn kind(&self) -> String {
+        "String".to_owned()
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.0);
+    }
+
+    fn clear(&mut self) {
+        self.0.clear();
+    }
+}
+
+/// Texts of which few are different: `LowCardinality(String)`. Each is written once, and known by a key.
+#[derive(Debug)]
+pub struct Dictionary<K> {
+    numbers: HashMap<K, u32, RandomState>,
+    /// The key pushed last, with its number: most often the next is the same.
+    last: Option<(K, u32)>,
+    texts: Vec<u8>,
+    rows: Vec<u32>,
+}
+
+impl<K> Default for Dictionary<K> {
+    fn default() -> Self {
+        Self { numbers: HashMap::default(), last: None, texts: Vec::new(), rows: Vec::new() }
+    }
+}
+
+impl<K: Copy + Eq + Hash> Dictionary<K> {
+    /// Appends the text of `key`; `text` is asked for it when the key is new.
+    #[inline]
+    pub fn push(&mut self, key: K, text: impl FnOnce() -> String) {
+        if let Some((last, number)) = self.last
+            && last == key
+        {
+            self.rows.push(number);
+            return;
+        }
+        let next = self.numbers.len() as u32;
+        let number = *self.numbers.entry(key).or_insert_with(|| {
+            string(text().as_bytes(), &mut self.texts);
+            next
+        });
+        self.last = Some((key, number));
+        self.rows.push(number);
+    }
+}
+
+impl<K> Column for Dictionary<K> {
+    fn kind(&self) -> String {
+        "LowCardinality(String)".to_owned()
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        low_cardinality(self.numbers.len(), &self.texts, self.rows.len(), out, |width, out| match width {
+            0 => out.extend(self.rows.iter().map(|&number| number as u8)),
+            1 => out.extend(self.rows.iter().flat_map(|&number| (number as u16).to_le_bytes())),
+            _ => out.extend(self.rows.iter().flat_map(|&number| number.to_le_bytes())),
+        });
+    }
+
+    fn clear(&mut self) {
+        self.numbers.clear();
+        self.last = None;
+        self.texts.clear();
+        self.rows.clear();
+    }
+}
+
+/// One text in every row: `LowCardinality(String)`.
+#[derive(Debug)]
+pub struct Constant {
+    text: String,
+    rows: usize,
+}
+
+impl Constant {
+    /// A column of `text`.
+    pub const fn new(text: String) -> Self {
+        Self { text, rows: 0 }
+    }
+
+    /// Appends a row.
+    #[inline]
+    pub const fn push(&mut self) {
+        self.rows += 1;
+    }
+}
+
+impl Column for Constant {
+    fn kind(&self) -> String {
+        "LowCardinality(String)".to_owned()
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        let mut text = Vec::new();
+        string(self.text.as_bytes(), &mut text);
+        low_cardinality(1, &text, self.rows, out, |_, out| out.resize(out.len() + self.rows, 0));
+    }
+
+    fn clear(&mut self) {
+        self.rows = 0;
+    }
+}
+
+/// A `LowCardinality` column: a version, then its dictionary and one number a row, of 2^`width` octets each.
+fn low_cardinality(
+    keys: usize,
+    texts: &[u8],
+    rows: usize,
+    out: &mut Vec<u8>,
+    numbers: impl FnOnce(u64, &mut Vec<u8>),
+) {
+    const SHARED_DICTIONARIES_WITH_ADDITIONAL_KEYS: u64 = 1;
+    const HAS_ADDITIONAL_KEYS: u64 = 1 << 9;
+    const NEED_UPDATE_DICTIONARY: u64 = 1 << 10;
+    out.extend_from_slice(&SHARED_DICTIONARIES_WITH_ADDITIONAL_KEYS.to_le_bytes());
+    if rows == 0 {
+        return;
+    }
+    let width = match keys {
+        0..=0x100 => 0,
+        0x101..=0x1_0000 => 1,
+        _ => 2,
+    };
+    out.extend_from_slice(&(HAS_ADDITIONAL_KEYS | NEED_UPDATE_DICTIONARY | width).to_le_bytes());
+    out.extend_from_slice(&(keys as u64).to_le_bytes());
+    out.extend_from_slice(texts);
+    out.extend_from_slice(&(rows as u64).to_le_bytes());
+    numbers(width, out);
+}
+
+/// A key of a [`Map`].
+pub trait MapKey {
+    /// Its type, as ClickHouse writes it.
+    const KIND: &'static str;
+    /// Appends it in Native form.
+    fn write(&self, out: &mut Vec<u8>);
+}
+
+impl MapKey for u16 {
+    const KIND: &'static str = "UInt16";
+
+    #[inline]
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.to_le_bytes());
+    }
+}
+
+impl MapKey for Ipv6Addr {
+    const KIND: &'static str = "IPv6";
+
+    #[inline]
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.octets());
+    }
+}
+
+/// A text as it is.
+#[derive(Clone, Copy, Debug)]
+pub struct Word(pub &'static str);
+
+impl MapKey for Word {
+    const KIND: &'static str = "String";
+
+    #[inline]
+    fn write(&self, out: &mut Vec<u8>) {
+        string(self.0.as_bytes(), out);
+    }
+}
+
+/// A text that is made when it is written.
+#[derive(Clone, Copy, Debug)]
+pub struct Shown<T>(pub T);
+
+impl<T: std::fmt::Display> MapKey for Shown<T> {
+    const KIND: &'static str = "String";
+
+    #[inline]
+    fn write(&self, out: &mut Vec<u8>) {
+        // Names of codes are short: one octet holds their length.
+        let start = out.len();
+        out.push(0);
+        let _ = write!(out, "{}", self.0);
+        let len = out.len() - start - 1;
+        debug_assert!(len < 0x80);
+        if let Some(place) = out.get_mut(start) {
+            *place = len as u8;
+        }
+    }
+}
+
+/// Counts by key: `Map(K, UInt..)`.
+#[derive(Debug)]
+pub struct Map<K> {
+    offsets: Vec<u8>,
+    keys: Vec<u8>,
+    values: Numbers,
+    kind: std::marker::PhantomData<K>,
+}
+
+impl<K> Default for Map<K> {
+    fn default() -> Self {
+        Self {
+            offsets: Vec::new(),
+            keys: Vec::new(),
+            values: Numbers::default(),
+            kind: std::marker::PhantomData,
+        }
+    }
+}
+
+impl<K: MapKey> Map<K> {
+    /// Appends a row.
+    #[inline]
+    pub fn push(&mut self, entries: impl IntoIterator<Item = (K, u64)>) {
+        for (key, value) in entries {
+            key.write(&mut self.keys);
+            self.values.push(value);
+        }
+        self.offsets.extend_from_slice(&(self.values.values.len() as u64).to_le_bytes());
+    }
+}
+
+impl<K: MapKey> Column for Map<K> {
+    fn kind(&self) -> String {
+        format!("Map({}, {})", K::KIND, self.values.kind())
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.offsets);
+        out.extend_from_slice(&self.keys);
+        self.values.write(out);
+    }
+
+    fn clear(&mut self) {
+        self.offsets.clear();
+        self.keys.clear();
+        self.values.clear();
+    }
+}
+
+/// Lists of texts: `Array(String)`.
+#[derive(Debug, Default)]
+pub struct Lists {
+    offsets: Vec<u8>,
+    texts: Vec<u8>,
+    len: u64,
+}
+
+impl Lists {
+    /// Appends a row.
+    pub fn push<'a>(&mut self, texts: impl IntoIterator<Item = &'a str>) {
+        for text in texts {
+            string(text.as_bytes(), &mut self.texts);
+            self.len += 1;
+        }
+        self.offsets.extend_from_slice(&self.len.to_le_bytes());
+    }
+}
+
+impl Column for Lists {
+    fn kind(&self) -> String {
+        "Array(String)".to_owned()
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.offsets);
+        out.extend_from_slice(&self.texts);
+    }
+
+    fn clear(&mut self) {
+        self.offsets.clear();
+        self.texts.clear();
+        self.len = 0;
+    }
+}

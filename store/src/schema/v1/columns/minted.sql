@@ -1,0 +1,2 @@
+    clients SimpleAggregateFunction(sumMap, Map(IPv6, UInt64)) COMMENT 'Queries by client (IPv4 as ::ffff:a.b.c.d; lowtideAddress(client) gives text): the first 8 clients of a row exactly, the rest together under ::; the counts add up to queries' CODEC(ZSTD(1)),
+    other_names SimpleAggregateFunction(sum, UInt64) COMMENT 'In an (others) row: distinct names folded into it in this interval, an estimate' CODEC(T64, ZSTD(1))

@@ -1,0 +1,11 @@
+    sum(t.queries) AS queries, sum(t.responses) AS responses, sum(t.answered) AS answered,
+    sum(t.unanswered) AS unanswered, sum(t.pending) AS pending, sum(t.retransmissions) AS retransmissions,
+    sum(t.duplicate_responses) AS duplicate_responses, sum(t.orphan_responses) AS orphan_responses,
+    sum(t.nodata) AS nodata, sum(t.referrals) AS referrals, sum(t.truncated_responses) AS truncated_responses,
+    sum(t.nxdomain) AS nxdomain, sum(t.servfail) AS servfail, sum(t.refused) AS refused, sumMap(t.rcodes) AS rcodes,
+    sum(t.query_octets) AS query_octets, sum(t.response_octets) AS response_octets,
+    max(t.response_octets_max) AS response_octets_max, sum(t.responses_over_512) AS responses_over_512,
+    sum(t.responses_over_1232) AS responses_over_1232, sumMap(t.latency) AS latency,
+    sum(t.latency_sum_ns) AS latency_sum_ns, min(t.latency_min_ns) AS latency_min_ns,
+    max(t.latency_max_ns) AS latency_max_ns, sum(t.negative_latency) AS negative_latency,
+    sum(t.unknown_latency) AS unknown_latency
