@@ -2,8 +2,8 @@
 # Installs what the tests need and passes them all: formatting, lints, tests, documentation, recordings.
 #
 # What it installs: with root or sudo on Debian or Ubuntu, `tshark` and its companions, by which the expected files of
-# testdata/ are checked. Cargo fetches the crates. Everything else is skipped when it is not there, and said at the end.
-# LOWTIDE_INSTALL=no installs nothing.
+# testdata/ are checked; libchdb, which is ClickHouse as a library (178 MB to fetch, 566 MB on disk), into ~/.local/share/lowtide. Cargo
+# fetches the crates. Everything else is skipped when it is not there, and said at the end. LOWTIDE_INSTALL=no installs nothing.
 set -uo pipefail
 cd "$(dirname "$0")" || exit
 export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-auto}
@@ -23,6 +23,10 @@ step() { # step WHAT COMMAND... : goes on after a failure, so that one run shows
     fi
 }
 
+shared_load() {
+    LOWTIDE_LOAD=$(realpath ../shared/load/dns-1m.pcap.zst) cargo nextest run --locked -p lowtide --test rows --run-ignored only
+}
+
 shared_captures() {
     cargo build --locked --quiet -p lowtide && testdata/shared.py "${CARGO_TARGET_DIR:-target}/debug/lowtide" ../shared
 }
@@ -38,6 +42,11 @@ have lz4 || missing+=(lz4)
 have zstd || missing+=(zstd)
 have python3 || missing+=(python3)
 [ ${#missing[@]} -eq 0 ] || install_packages "${missing[@]}"
+
+if ! scripts/libchdb.sh; then
+    export LOWTIDE_TEST_CLICKHOUSE=skip
+    skipped+=("all tests with ClickHouse: scripts/libchdb.sh (Linux on x86-64; npm, curl or python3)")
+fi
 
 if cargo fmt --version >/dev/null 2>&1; then
     step "formatting" cargo fmt --all --check
@@ -65,6 +74,11 @@ if [ -d ../shared/captures ] && have python3; then
     step "captures of other projects against tshark's counts" shared_captures
 else
     skipped+=("captures of other projects: there is no ../shared/captures")
+fi
+if [ -f ../shared/load/dns-1m.pcap.zst ] && [ "${LOWTIDE_TEST_CLICKHOUSE:-}" != skip ] && cargo nextest --version >/dev/null 2>&1; then
+    step "a million messages in ClickHouse, with a server that is killed ten times" shared_load
+else
+    skipped+=("a million messages in ClickHouse: there is no ../shared/load, no ClickHouse or no cargo-nextest")
 fi
 if cargo +nightly --version >/dev/null 2>&1 && cargo +nightly fuzz --version >/dev/null 2>&1; then
     step "fuzzing, 10 s a target" fuzz/run.sh 10

@@ -1,5 +1,7 @@
 //! The command line.
 
+pub mod clickhouse;
+
 use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 use std::time::Duration;
@@ -10,8 +12,11 @@ use clap::{Args, ColorChoice, Parser, Subcommand};
 use clap_complete::Shell;
 use lowtide_proto::NameBuf;
 
+use clickhouse::{ConnectionArgs, DeliveryArgs, RecordArgs, SchemaArgs, ShipArgs};
+
 use crate::duration;
 use crate::error::Error;
+use crate::local::ClickHouseArgs;
 use crate::pipeline::ReplayOptions;
 
 const STYLES: Styles = Styles::styled()
@@ -41,12 +46,15 @@ Examples:
     lowtide replay --zone example.org --zone example.net resolver.dnstap
 
   A server on port 5353 whose clients wait for two seconds:
-    lowtide replay --port 5353 --query-timeout 2s capture.pcap";
+    lowtide replay --port 5353 --query-timeout 2s capture.pcap
+
+  The same into ClickHouse, where it can be asked with SQL; to be repeated without doubles:
+    lowtide replay --clickhouse http://127.0.0.1:8123/lowtide --run monday monday/*.pcap";
 
 const REPLAY_EXIT_CODES: &str = "\
 Exit codes:
   0  done
-  1  failed, or an input is damaged (unless --lenient); standard error says what and where
+  1  failed, an input is damaged (unless --lenient), or rows were not delivered; standard error says what and where
   2  the command line is wrong";
 
 /// Watches DNS traffic without touching it and answers, with evidence: are the servers reachable, are their answers
@@ -70,7 +78,18 @@ pub enum Command {
     ///
     /// How many queries and responses there were for every name, which failed and how long they took, with accounts
     /// that balance to the frame. Nothing is changed and nothing is sent.
-    Replay(ReplayArgs),
+    Replay(Box<ReplayArgs>),
+    /// Deliver the rows that wait in a spool to ClickHouse
+    ///
+    /// Rows that ClickHouse has already are recognised there: nothing is doubled, however often this is done.
+    Ship(ShipArgs),
+    /// Print ClickHouse's schema, or create it and bring it up to date
+    Schema(SchemaArgs),
+    /// Run a local ClickHouse server: for laptops, demos and tests
+    ///
+    /// A single node in this process, out of libchdb. It prints its URL when it answers, and runs until it is stopped.
+    #[command(name = "clickhouse")]
+    ClickHouse(ClickHouseArgs),
     /// Print a completion script for a shell
     #[command(after_help = "\
 Examples:
@@ -141,6 +160,15 @@ pub struct ReplayArgs {
     /// Threads to use [default: one per core]; the result does not depend on it
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     threads: Option<usize>,
+
+    #[command(flatten)]
+    pub connection: ConnectionArgs,
+
+    #[command(flatten)]
+    pub record: RecordArgs,
+
+    #[command(flatten)]
+    pub delivery: DeliveryArgs,
 
     /// Exit with 0 although an input is damaged; the damage is reported all the same
     #[arg(long)]

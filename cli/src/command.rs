@@ -1,6 +1,6 @@
 //! The commands: from arguments to standard output and an exit code.
 
-use std::io::{BufWriter, IsTerminal, Write, stderr, stdin, stdout};
+use std::io::{BufWriter, IsTerminal, Write, stdin, stdout};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -9,10 +9,12 @@ use anstream::{AutoStream, ColorChoice};
 use lowtide_aggregate::report::Report;
 
 use crate::args::{Cli, Command, ReplayArgs};
+use crate::complaint::complain;
 use crate::error::Error;
+use crate::recording::{self, Beginning};
 use crate::report::text::{input_name, printable};
 use crate::report::{Layout, render};
-use crate::{pages, pipeline, progress};
+use crate::{local, pages, pipeline, progress, schema, ship};
 
 /// Runs what the command line asks for. Reports go to standard output, everything else to standard error.
 pub fn run(cli: Cli) -> ExitCode {
@@ -23,6 +25,12 @@ pub fn run(cli: Cli) -> ExitCode {
     };
     let done = match &cli.command {
         Command::Replay(args) => replay(args, color),
+        Command::Ship(args) => ship::run(args).map(|line| {
+            complain(&line);
+            ExitCode::SUCCESS
+        }),
+        Command::Schema(args) => schema::run(args).and_then(|text| print(text.as_bytes())),
+        Command::ClickHouse(args) => local::run(args),
         Command::Completions { shell } => print(&pages::completions(*shell)),
         Command::Man { command } => pages::manual(command.as_deref()).and_then(|page| print(&page)),
     };
@@ -44,23 +52,52 @@ fn replay(args: &ReplayArgs, color: ColorChoice) -> Result<ExitCode, Error> {
                 .to_owned(),
         ));
     }
+    let recording = match &args.connection.clickhouse {
+        None => None,
+        Some(_) => match recording::begin(&args.connection, &args.delivery, &args.record, &options)? {
+            Beginning::Open(recording) => Some(recording),
+            Beginning::Complete(line) => {
+                complain(&line);
+                None
+            }
+        },
+    };
     let progress = progress::on_terminal(args.quiet);
-    let report = pipeline::replay(&options, &*progress);
+    let rows = recording.as_ref().map(|recording| recording.recording());
+    let report = pipeline::replay(&options, rows, &*progress);
     progress.finish();
-    let report = report?;
+    let report = match (report, recording) {
+        (report, None) => report?,
+        (Err(error), Some(recording)) => {
+            complain(&error.to_string());
+            return recording.finish(None, args.quiet).and(Ok(ExitCode::from(1)));
+        }
+        (Ok(report), Some(recording)) => {
+            let printed = print_report(&report, args, color);
+            complain(&recording.finish(Some(&report), args.quiet)?);
+            return printed.map(|()| exit_code(&report, args));
+        }
+    };
+    print_report(&report, args, color)?;
+    Ok(exit_code(&report, args))
+}
 
+fn print_report(report: &Report, args: &ReplayArgs, color: ColorChoice) -> Result<(), Error> {
     let written = if args.json {
-        write_json(&report)
+        write_json(report)
     } else {
         let interval = Duration::try_from_secs_f64(report.interval_s).unwrap_or(args.interval);
         let layout = Layout { width: terminal_width(), top: args.top, interval };
-        write_text(&render(&report, &layout), color)
+        write_text(&render(report, &layout), color)
     };
     match written {
-        Err(error) if !error.is_broken_pipe() => return Err(error),
-        _ => {}
+        Err(error) if !error.is_broken_pipe() => Err(error),
+        _ => Ok(()),
     }
-    Ok(if complain_of_damage(&report) && !args.lenient { ExitCode::from(1) } else { ExitCode::SUCCESS })
+}
+
+fn exit_code(report: &Report, args: &ReplayArgs) -> ExitCode {
+    if complain_of_damage(report) && !args.lenient { ExitCode::from(1) } else { ExitCode::SUCCESS }
 }
 
 fn write_json(report: &Report) -> Result<(), Error> {
@@ -95,11 +132,6 @@ fn complain_of_damage(report: &Report) -> bool {
         }
     }
     any
-}
-
-/// One line on standard error, written at once so that other writers do not get between. When even that cannot be written there is nobody left to tell.
-fn complain(line: &str) {
-    let _ = stderr().write_all(format!("lowtide: {line}\n").as_bytes());
 }
 
 /// The terminal's width, 100 when there is none; very wide terminals do not make long lines easier to read.

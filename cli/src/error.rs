@@ -73,7 +73,7 @@ impl From<serde_json::Error> for Error {
 }
 
 /// What the system said, without the number that Rust adds to it.
-fn said(source: &io::Error) -> String {
+pub fn said(source: &io::Error) -> String {
     let text = source.to_string();
     let words = text.split_once(" (os error ").map_or(text.as_str(), |(words, _)| words);
     printable(words).into_owned()

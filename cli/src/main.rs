@@ -2,12 +2,19 @@
 
 mod args;
 mod command;
+mod complaint;
+mod connection;
 mod duration;
 mod error;
+mod local;
 mod pages;
 mod pipeline;
 mod progress;
+mod recording;
 mod report;
+mod schema;
+mod ship;
+mod size;
 
 use std::process::ExitCode;
 

@@ -39,7 +39,15 @@ mod tests {
 
     #[test]
     fn there_is_a_page_for_every_command() {
-        for command in [None, Some("replay"), Some("completions"), Some("man")] {
+        for command in [
+            None,
+            Some("replay"),
+            Some("ship"),
+            Some("schema"),
+            Some("clickhouse"),
+            Some("completions"),
+            Some("man"),
+        ] {
             let page = String::from_utf8(manual(command).unwrap()).unwrap();
             assert!(page.contains(".SH NAME") && page.contains("Examples:"), "{page}");
         }

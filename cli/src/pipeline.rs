@@ -3,15 +3,19 @@
 //! ```text
 //! this thread                                       shard threads, none with one thread
 //! Timeline ─▶ Decoder ─▶ Matcher ─┬─▶ Accounts
-//!                                 └─▶ batches by partition of the name ═▶ Names ─▶ report
+//!                                 └─▶ batches by partition of the name ═┬▶ Names ─▶ report
+//!                                                                       └▶ Windows ═▶ recorder
 //! ```
 //!
 //! A frame is borrowed from the file's buffer and decoded and paired in this thread; what crosses a queue is a batch of
 //! events that owns all it says. Batches come back empty and are used again. A full queue makes this thread wait:
 //! a replay loses nothing. The names of a partition are all counted by one shard, in order, so that the report is the
 //! same for any number of threads.
+//!
+//! When rows are recorded, this thread also says, at their place in the order of events, which zones were learnt and
+//! which windows are over. So the rows do not depend on the number of threads either.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::thread::{self, ScopedJoinHandle};
 use std::time::Duration;
@@ -21,11 +25,13 @@ use lowtide_aggregate::names::{PARTITIONS, partition};
 use lowtide_aggregate::report::{Damaged, Input, Report};
 use lowtide_aggregate::summary::{self, Counted, rfc3339};
 use lowtide_aggregate::{
-    Accounts, Event, EventBatch, EventSink, Exchange, Matcher, MatcherLimits, MessageCounts, Names, ZoneMap,
+    Accounts, Coverage, Event, EventBatch, EventSink, Exchange, Mark, Matcher, MatcherLimits, MessageCounts,
+    Names, Windows, ZoneMap,
 };
 use lowtide_capture::{Record, Timeline};
 use lowtide_decode::{Decoder, DecoderLimits, Ports, Sink};
-use lowtide_proto::{NameBuf, Observation, Timestamp};
+use lowtide_proto::{Name, NameBuf, Observation, Timestamp};
+use lowtide_store::recorder::Recorded;
 
 use crate::error::Error;
 use crate::progress::Progress;
@@ -51,6 +57,15 @@ pub struct ReplayOptions {
     pub zones: Vec<NameBuf>,
 }
 
+/// Where a replay's rows go, besides its report.
+#[derive(Clone, Debug)]
+pub struct Recording {
+    /// Takes closed windows and coverage. The replay waits while it is full.
+    pub rows: Sender<Recorded>,
+    /// Rows of open windows, about; the least asked names beyond are counted in their zone alone.
+    pub max_rows: usize,
+}
+
 /// Events in a batch: large enough that crossing a queue costs little, small enough for the cache.
 const BATCH: usize = 4096;
 
@@ -60,20 +75,38 @@ const QUEUE: usize = 4;
 /// Frames between two looks at the progress.
 const PROGRESS_FRAMES: u64 = 16_384;
 
-/// Reads all files as one timeline and gives the account of it. Damage to an input is not an error: it stands in the
+/// Intervals that windows may be open for. A capture has few, but for one whose times leap about.
+const MAX_OPEN: usize = 64;
+
+/// Reads all files as one timeline and gives the account of it; with `recording`, the rows for the store as well. Damage to an input is not an error: it stands in the
 /// report's [`Input`] and what was readable is counted.
 ///
 /// # Errors
-/// An input that cannot be opened or is of a foreign format.
-pub fn replay(options: &ReplayOptions, progress: &dyn Progress) -> Result<Report, Error> {
+/// An input that cannot be opened or is of a foreign format, and rows that nobody takes any more.
+pub fn replay(
+    options: &ReplayOptions,
+    recording: Option<&Recording>,
+    progress: &dyn Progress,
+) -> Result<Report, Error> {
     let timeline = Timeline::open(&options.files)?;
     progress.set_total(timeline.total_bytes());
     let zones = ZoneMap::new(options.zones.iter().map(|zone| zone.wire().to_vec()));
     let new_names = || Names::new(options.max_names, &zones);
     let shards = options.threads.saturating_sub(1).min(PARTITIONS);
+    let new_shard = |shard: usize, shards: usize| Shard {
+        names: new_names(),
+        windows: recording.map(|recording| {
+            let partitions = (0..PARTITIONS).filter(|partition| partition % shards == shard);
+            (
+                Windows::new(partitions, nanos(options.interval), recording.max_rows, &zones),
+                recording.rows.clone(),
+            )
+        }),
+    };
     let (read, names) = if shards == 0 {
-        let mut read = Read::new(options, timeline, vec![Lane::new(Counting::Here(Box::new(new_names())))]);
-        read.run(progress);
+        let lanes = vec![Lane::new(Counting::Here(Box::new(new_shard(0, 1))))];
+        let mut read = Read::new(options, timeline, lanes, recording);
+        read.run(progress)?;
         let names =
             read.tally.fan.names().ok_or_else(|| Error::Failed("no names were counted".to_owned()))?;
         (read, names)
@@ -84,17 +117,18 @@ pub fn replay(options: &ReplayOptions, progress: &dyn Progress) -> Result<Report
             for shard in 0..shards {
                 let (full, filled) = bounded(QUEUE);
                 let (emptied, empty) = bounded(QUEUE + 1);
-                let names = new_names();
+                let counting = new_shard(shard, shards);
                 let thread = thread::Builder::new()
                     .name(format!("names-{shard}"))
-                    .spawn_scoped(scope, move || count_names(names, &filled, &emptied))
+                    .spawn_scoped(scope, move || count_batches(counting, &filled, &emptied))
                     .map_err(|error| Error::Failed(format!("cannot start a thread: {error}")))?;
                 threads.push(thread);
                 lanes.push(Lane::new(Counting::There { full, empty }));
             }
-            let mut read = Read::new(options, timeline, lanes);
-            read.run(progress);
+            let mut read = Read::new(options, timeline, lanes, recording);
+            let run = read.run(progress);
             read.tally.fan.close();
+            run?;
             let mut all = new_names();
             for thread in threads {
                 all.adopt(
@@ -110,20 +144,41 @@ pub fn replay(options: &ReplayOptions, progress: &dyn Progress) -> Result<Report
     Ok(read.report(&names, zones, options.top))
 }
 
-/// A shard: counts batches until there are no more.
-fn count_names(mut names: Names, filled: &Receiver<EventBatch>, emptied: &Sender<EventBatch>) -> Names {
+const fn nanos(duration: Duration) -> u64 {
+    let nanos = duration.as_nanos();
+    if nanos > u64::MAX as u128 { u64::MAX } else { nanos as u64 }
+}
+
+/// What is counted of the names of some partitions.
+struct Shard {
+    names: Names,
+    windows: Option<(Windows, Sender<Recorded>)>,
+}
+
+impl Shard {
+    fn count(&mut self, batch: &EventBatch) {
+        self.names.count(batch);
+        if let Some((windows, rows)) = &mut self.windows {
+            // A recorder that failed takes nothing any more; the reading thread finds that out.
+            windows.count(batch, |closed| drop(rows.send(Recorded::Windows(closed))));
+        }
+    }
+}
+
+/// A shard's thread: counts batches until there are no more.
+fn count_batches(mut shard: Shard, filled: &Receiver<EventBatch>, emptied: &Sender<EventBatch>) -> Names {
     for mut batch in filled {
-        names.count(&batch);
+        shard.count(&batch);
         batch.clear();
         // When the reader has enough batches, this one's memory is given back.
         let _ = emptied.try_send(batch);
     }
-    names
+    shard.names
 }
 
 /// Where the events of some partitions are counted.
 enum Counting {
-    Here(Box<Names>),
+    Here(Box<Shard>),
     There { full: Sender<EventBatch>, empty: Receiver<EventBatch> },
 }
 
@@ -140,8 +195,8 @@ impl Lane {
 
     fn flush(&mut self) {
         match &mut self.counting {
-            Some(Counting::Here(names)) => {
-                names.count(&self.batch);
+            Some(Counting::Here(shard)) => {
+                shard.count(&self.batch);
                 self.batch.clear();
             }
             Some(Counting::There { full, empty }) => {
@@ -155,10 +210,55 @@ impl Lane {
     }
 }
 
+/// What the reading thread keeps so that windows are closed at the right place.
+struct Marks {
+    zones: ZoneMap,
+    /// Nanoseconds of an interval.
+    width: u64,
+    /// Windows are closed when nothing before this moment is to come.
+    next: Timestamp,
+    /// Intervals of events since then.
+    open: BTreeSet<u64>,
+    latest: Option<u64>,
+}
+
+impl Marks {
+    fn new(width: u64, zones: ZoneMap) -> Self {
+        Self { zones, width: width.max(1), next: Timestamp(0), open: BTreeSet::new(), latest: None }
+    }
+
+    #[inline]
+    fn event(&mut self, event: &Event) {
+        let number = event.time.0 / self.width;
+        if self.latest != Some(number) {
+            self.latest = Some(number);
+            self.open.insert(number);
+        }
+    }
+
+    /// Up to which moment windows are to be closed now, if any are.
+    #[inline]
+    fn due(&mut self, settled: Timestamp) -> Option<Timestamp> {
+        if self.open.len() > MAX_OPEN {
+            self.open.clear();
+            self.latest = None;
+            return Some(Timestamp(u64::MAX));
+        }
+        if settled < self.next {
+            return None;
+        }
+        let number = settled.0 / self.width;
+        self.next = Timestamp((number + 1).saturating_mul(self.width));
+        self.open = self.open.split_off(&number);
+        Some(Timestamp(number * self.width))
+    }
+}
+
 /// Counts events and hands them on to the shards of their names.
 struct Fan {
     accounts: Accounts,
     lanes: Vec<Lane>,
+    marks: Option<Marks>,
 }
 
 impl EventSink for Fan {
@@ -169,14 +269,32 @@ impl EventSink for Fan {
         let lanes = self.lanes.len();
         if let Some(lane) = self.lanes.get_mut(partition % lanes) {
             lane.batch.push(event, name, partition);
+            if self.marks.is_some() {
+                lane.batch.push_exchange(exchange);
+            }
             if lane.batch.len() >= BATCH {
                 lane.flush();
+            }
+        }
+        if let Some(marks) = &mut self.marks {
+            marks.event(event);
+            if let Some(zone) = event.zone_labels.and_then(|labels| marks.zones.learn(Name(name), labels)) {
+                let mark = Mark::Zone(zone.0.into());
+                self.lanes.iter_mut().for_each(|lane| lane.batch.mark(mark.clone()));
             }
         }
     }
 }
 
 impl Fan {
+    /// Closes the windows that ended by `moment`.
+    fn close_windows(&mut self, moment: Timestamp) {
+        for lane in &mut self.lanes {
+            lane.batch.mark(Mark::Close(moment));
+            lane.flush();
+        }
+    }
+
     /// Sends what is left and lets the shards end.
     fn close(&mut self) {
         for lane in &mut self.lanes {
@@ -190,7 +308,7 @@ impl Fan {
         self.lanes.iter_mut().find_map(|lane| {
             lane.flush();
             match lane.counting.take() {
-                Some(Counting::Here(names)) => Some(*names),
+                Some(Counting::Here(shard)) => Some(shard.names),
                 _ => None,
             }
         })
@@ -217,11 +335,19 @@ struct Read {
     timeline: Timeline,
     decoder: Decoder,
     tally: Tally,
+    /// What the inputs covered, and where that goes.
+    coverage: Option<(Coverage, Sender<Recorded>)>,
 }
 
 impl Read {
-    fn new(options: &ReplayOptions, timeline: Timeline, lanes: Vec<Lane>) -> Self {
-        let nanos = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+    fn new(
+        options: &ReplayOptions,
+        timeline: Timeline,
+        lanes: Vec<Lane>,
+        recording: Option<&Recording>,
+    ) -> Self {
+        let width = nanos(options.interval);
+        let zones = || ZoneMap::new(options.zones.iter().map(|zone| zone.wire().to_vec()));
         let query_timeout = i64::try_from(nanos(options.query_timeout)).unwrap_or(i64::MAX);
         Self {
             timeline,
@@ -229,20 +355,39 @@ impl Read {
             tally: Tally {
                 messages: MessageCounts::default(),
                 matcher: Matcher::new(MatcherLimits { query_timeout, ..MatcherLimits::default() }),
-                fan: Fan { accounts: Accounts::new(nanos(options.interval)), lanes },
+                fan: Fan {
+                    accounts: Accounts::new(width),
+                    lanes,
+                    marks: recording.map(|_| Marks::new(width, zones())),
+                },
             },
+            coverage: recording.map(|recording| (Coverage::new(width), recording.rows.clone())),
         }
     }
 
     /// Reads to the end.
-    fn run(&mut self, progress: &dyn Progress) {
+    ///
+    /// # Errors
+    /// Rows that nobody takes any more.
+    fn run(&mut self, progress: &dyn Progress) -> Result<(), Error> {
         let mut last = Timestamp::default();
         let mut frames = 0u64;
-        while let Some((_, record)) = self.timeline.next() {
+        while let Some((input, record)) = self.timeline.next() {
             last = record.time();
+            let octets = record.octets();
             match record {
                 Record::Packet(packet) => self.decoder.packet(&packet, &mut self.tally),
                 Record::Dnstap(frame) => self.decoder.dnstap(&frame, &mut self.tally),
+            }
+            if let Some((coverage, _)) = &mut self.coverage {
+                let messages = self.tally.messages.queries + self.tally.messages.responses;
+                coverage.frame(input, last, octets, messages);
+                if let Some(marks) = &mut self.tally.fan.marks
+                    && let Some(settled) = self.tally.matcher.settled()
+                    && let Some(moment) = marks.due(settled)
+                {
+                    self.close_windows(moment)?;
+                }
             }
             frames += 1;
             if frames.is_multiple_of(PROGRESS_FRAMES) {
@@ -252,6 +397,18 @@ impl Read {
         self.decoder.finish(&mut self.tally);
         self.tally.matcher.finish(last, &mut self.tally.fan);
         self.tally.fan.accounts.close();
+        if self.coverage.is_some() {
+            self.close_windows(Timestamp(u64::MAX))?;
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn close_windows(&mut self, moment: Timestamp) -> Result<(), Error> {
+        self.tally.fan.close_windows(moment);
+        let Some((coverage, rows)) = &mut self.coverage else { return Ok(()) };
+        rows.send(Recorded::Coverage(coverage.close(moment)))
+            .map_err(|_| Error::Failed("the rows for ClickHouse are no longer taken".to_owned()))
     }
 
     fn report(&self, names: &Names, zones: ZoneMap, top: usize) -> Report {

@@ -11,6 +11,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const BAR: &str = "{bar:30.cyan/dim} {percent:>3} %  {bytes} of {total_bytes}  {bytes_per_sec}  {eta} left";
 const SPINNER: &str = "{spinner:.cyan} {bytes}  {bytes_per_sec}  {elapsed}";
 
+const DELIVERY: &str = "{bar:30.cyan/dim} {pos} of {len} segments delivered  {elapsed}  {msg}";
+
 /// Where the pipeline says how far it has come. Calls are cheap, but meant for every few mebibytes.
 pub trait Progress: Sync {
     /// The octets to read of all inputs, as stored; `None` when one of them does not tell, such as a pipe.
@@ -68,6 +70,41 @@ impl Progress for Bar {
 /// The progress to show: none when it is not wanted or nobody would see it.
 pub fn on_terminal(quiet: bool) -> Box<dyn Progress> {
     if quiet || !stderr().is_terminal() { Box::new(Silent) } else { Box::new(Bar::new()) }
+}
+
+/// How far a delivery has come.
+pub struct Delivered {
+    bar: Option<ProgressBar>,
+    started: Instant,
+}
+
+/// The progress of delivering `segments` segments: a bar on a terminal, unless it is not wanted.
+pub fn delivery(quiet: bool, segments: u64) -> Delivered {
+    let bar = (!quiet && stderr().is_terminal()).then(|| {
+        let bar = ProgressBar::with_draw_target(Some(segments), ProgressDrawTarget::hidden());
+        bar.set_style(style(DELIVERY));
+        bar
+    });
+    Delivered { bar, started: Instant::now() }
+}
+
+impl Delivered {
+    /// How many segments were acknowledged, and whether ClickHouse takes none at the moment.
+    pub fn set(&self, segments: u64, failing: bool) {
+        let Some(bar) = &self.bar else { return };
+        if self.started.elapsed() > PATIENCE && bar.is_hidden() {
+            bar.set_draw_target(ProgressDrawTarget::stderr());
+        }
+        bar.set_message(if failing { "ClickHouse does not answer, trying again" } else { "" });
+        bar.set_position(segments);
+    }
+
+    /// There is nothing more to deliver.
+    pub fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
 }
 
 fn style(template: &str) -> ProgressStyle {
