@@ -12,6 +12,9 @@ pub const SCHEMA: &str = "lowtide.report/1";
 pub struct Report {
     /// Always [`SCHEMA`].
     pub schema: &'static str,
+    /// Where rows were read from, of a report from ClickHouse. Such a report leaves out what rows do not tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<Source>,
     /// What was read.
     pub inputs: Vec<Input>,
     /// Frames by fate; adds up to the frames of all inputs.
@@ -68,8 +71,8 @@ pub struct Report {
     pub notes: Vec<Note>,
     /// Migrations; filled by `lowtide drain`.
     pub migrations: Vec<()>,
-    /// Coverage; filled by live runs.
-    pub coverage: Vec<()>,
+    /// What each sensor could see, of a report from ClickHouse.
+    pub coverage: Vec<Coverage>,
     /// Findings.
     pub findings: Vec<()>,
 }
@@ -317,4 +320,88 @@ pub struct Note {
     pub code: &'static str,
     /// A sentence for people.
     pub text: String,
+}
+
+/// Which rows a report is made of.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Source {
+    /// The server, without credentials.
+    pub url: String,
+    /// The database.
+    pub database: String,
+    /// The earliest start of an interval asked for, RFC 3339.
+    pub from: String,
+    /// The moment before which intervals start, RFC 3339.
+    pub to: String,
+    /// The zones asked for; empty = all. So too the next three.
+    pub zones: Vec<String>,
+    /// The names asked for.
+    pub names: Vec<String>,
+    /// The sensors asked for.
+    pub sensors: Vec<String>,
+    /// The runs asked for.
+    pub runs: Vec<String>,
+    /// The runs that covered some of it, or should have.
+    pub seen: Vec<Run>,
+    /// Stretches of the range that a live sensor did not cover, though it ran before and was not stopped for good.
+    pub gaps: Vec<Gap>,
+}
+
+/// One run of a sensor.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Run {
+    /// The sensor.
+    pub sensor: String,
+    /// The run's name.
+    pub run: String,
+    /// `live` or `replay`.
+    pub kind: String,
+    /// `running`, `finished` or `failed`; empty when the run said nothing of itself.
+    pub state: String,
+    /// Seconds of its intervals.
+    pub interval_s: f64,
+    /// When it began, by the clock, RFC 3339.
+    pub started: Option<String>,
+    /// When it ended.
+    pub finished: Option<String>,
+    /// What it counted and could not deliver, over the whole run.
+    pub dropped: BTreeMap<String, u64>,
+}
+
+/// A stretch of time that nothing is known about.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Gap {
+    /// The sensor.
+    pub sensor: String,
+    /// The interface, socket or file; empty when the sensor covered nothing at all.
+    pub source: String,
+    /// When it begins, RFC 3339.
+    pub from: String,
+    /// When it ends.
+    pub to: String,
+}
+
+/// What one source of a run showed in the range.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Coverage {
+    /// The sensor.
+    pub sensor: String,
+    /// Its run.
+    pub run: String,
+    /// `live` or `replay`.
+    pub kind: String,
+    /// The interface, socket or file.
+    pub source: String,
+    /// The time of the earliest frame, RFC 3339.
+    pub first: Option<String>,
+    /// The time of the latest frame.
+    pub last: Option<String>,
+    /// Packets or dnstap frames.
+    pub frames: u64,
+    /// DNS messages, of all zones and names.
+    pub messages: u64,
+    /// What was lost, by reason.
+    pub lost: BTreeMap<String, u64>,
+    /// Whether there may have been loss that nobody counted.
+    pub unknown: bool,
 }

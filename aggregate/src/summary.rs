@@ -21,11 +21,11 @@ use crate::zones::{KnownBy, ZoneMap};
 use crate::{Accounts, MessageCounts, Names};
 
 /// Samples that a name needs to be called slow.
-const SLOW_SAMPLES: u64 = 20;
+pub const SLOW_SAMPLES: u64 = 20;
 
 /// Zones with a row of their own; the operator's always have one. The rest share one, as a capture of a top-level domain's
 /// server has millions.
-const MAX_ZONES: usize = 1_000;
+pub const MAX_ZONES: usize = 1_000;
 
 /// What stands in place of an address or zone for all those without a row of their own.
 pub const OTHERS: &str = "(others)";
@@ -145,11 +145,16 @@ fn role_report(role: Role, account: &RoleAccount, pool: &Pool) -> RoleReport {
 }
 
 fn histogram(account: &LatencyAccount, pool: &Pool) -> Vec<(u64, u64)> {
+    histogram_us(pool.buckets(account.histogram), account.max)
+}
+
+/// Buckets with their upper bounds in microseconds; `max` is the largest sample in nanoseconds.
+pub fn histogram_us(buckets: impl Iterator<Item = (u16, u64)>, max: u64) -> Vec<(u64, u64)> {
     // The last bucket has no bound of its own.
     let bound = |bucket| {
-        if bucket == latency::OVERFLOW { account.max.div_ceil(1000) } else { latency::upper_bound(bucket) }
+        if bucket == latency::OVERFLOW { max.div_ceil(1000) } else { latency::upper_bound(bucket) }
     };
-    pool.buckets(account.histogram).map(|(bucket, count)| (bound(bucket), count)).collect()
+    buckets.map(|(bucket, count)| (bound(bucket), count)).collect()
 }
 
 fn interval(start: u64, account: &Account, pool: &Pool) -> Interval {
@@ -276,7 +281,8 @@ fn name_lists(report: &mut Report, counted: &Counted<'_>, top: usize) {
     });
     report.slowest_qnames = first_by(sampled, top, |row, pool| {
         let count = row.account.latency.count(pool);
-        (quantile(&row.account.latency, count, pool, 0.99), count)
+        let latency = &row.account.latency;
+        (quantile(pool.buckets(latency.histogram), count, latency.max, 0.99), count)
     });
 }
 
@@ -326,92 +332,55 @@ fn qname(row: &Row, name: Name<'_>, pool: &Pool) -> Qname {
     }
 }
 
-/// The smallest bucket bound in microseconds below which at least the share `q` of the samples lies (nearest rank), not
-/// above the largest sample.
-fn quantile(account: &LatencyAccount, count: u64, pool: &Pool, q: f64) -> u64 {
+/// The smallest bucket bound in microseconds below which at least the share `q` of the `count` samples lies (nearest
+/// rank), not above the largest sample, `max` nanoseconds.
+pub fn quantile(buckets: impl Iterator<Item = (u16, u64)>, count: u64, max: u64, q: f64) -> u64 {
     let rank = ((count as f64 * q).ceil() as u64).max(1);
     let mut below = 0;
-    for (bucket, count) in pool.buckets(account.histogram) {
+    for (bucket, count) in buckets {
         below += count;
         if below >= rank {
-            return latency::upper_bound(bucket).min(account.max.div_ceil(1000));
+            return latency::upper_bound(bucket).min(max.div_ceil(1000));
         }
     }
-    account.max / 1000
+    max / 1000
 }
 
 fn latency(account: &LatencyAccount, pool: &Pool) -> Latency {
-    let count = account.count(pool);
-    if count == 0 {
-        return Latency::default();
-    }
-    let micros = |nanos: u64| Some(nanos as f64 / 1000.0);
-    let at = |q| {
-        Some(
-            (quantile(account, count, pool, q) as f64)
-                .clamp(account.min as f64 / 1000.0, account.max as f64 / 1000.0),
-        )
-    };
-    Latency {
-        count,
-        min: micros(account.min),
-        mean: Some(account.sum as f64 / count as f64 / 1000.0),
-        p50: at(0.5),
-        p90: at(0.9),
-        p95: at(0.95),
-        p99: at(0.99),
-        p999: at(0.999),
-        max: micros(account.max),
+    let buckets: Vec<_> = pool.buckets(account.histogram).collect();
+    Latency::of(&buckets, account.sum, account.min, account.max)
+}
+
+impl Latency {
+    /// The figures of a histogram: buckets in order with their counts, and the sum and extremes of the samples in
+    /// nanoseconds. Quantiles are bucket bounds that leave the extremes alone.
+    pub fn of(buckets: &[(u16, u64)], sum: u64, min: u64, max: u64) -> Self {
+        let count = buckets.iter().map(|(_, count)| count).sum();
+        if count == 0 {
+            return Self::default();
+        }
+        let micros = |nanos: u64| nanos as f64 / 1000.0;
+        let at = |q| {
+            let bound = quantile(buckets.iter().copied(), count, max, q);
+            Some((bound as f64).clamp(micros(min), micros(max)))
+        };
+        Self {
+            count,
+            min: Some(micros(min)),
+            mean: Some(sum as f64 / count as f64 / 1000.0),
+            p50: at(0.5),
+            p90: at(0.9),
+            p95: at(0.95),
+            p99: at(0.99),
+            p999: at(0.999),
+            max: Some(micros(max)),
+        }
     }
 }
 
 fn notes(report: &mut Report, counted: &Counted<'_>) {
+    report.notes = report.roles.iter().flat_map(role_notes).collect();
     let mut note = |code, text: String| report.notes.push(Note { code, text });
-    for (role, account) in counted.accounts.roles() {
-        let (queries, responses) = (account.account.queries, account.account.responses);
-        if responses == 0 {
-            note(
-                "one-way-capture",
-                format!(
-                    "one-way capture ({role}): only queries were seen, {queries} of them; whether they were answered is unknown"
-                ),
-            );
-        } else if queries == 0 {
-            note(
-                "one-way-capture",
-                format!(
-                    "one-way capture ({role}): only responses were seen, {responses} of them; what was asked in vain, and how long the answers took, is unknown"
-                ),
-            );
-        }
-        if is_coarse(&account.account.latency, counted.accounts.pool()) {
-            note(
-                "coarse-clock",
-                format!(
-                    "the clock behind the {role} messages steps by a millisecond or more: latencies below that read as 0"
-                ),
-            );
-        }
-        let transactions = &account.transactions;
-        if transactions.negative_latency > 0 {
-            note(
-                "negative-latency",
-                format!(
-                    "{} of {} answered transactions ({role}) have a response stamped before its query; they are in no latency figure",
-                    transactions.negative_latency, transactions.answered
-                ),
-            );
-        }
-        if transactions.evicted > 0 {
-            note(
-                "evicted",
-                format!(
-                    "{} queries ({role}) were given up before their timeout for want of memory; they are counted as pending",
-                    transactions.evicted
-                ),
-            );
-        }
-    }
     if counted.matcher.clock_steps > 0 {
         let steps = counted.matcher.clock_steps;
         note(
@@ -430,12 +399,60 @@ fn notes(report: &mut Report, counted: &Counted<'_>) {
     }
 }
 
+/// What the reader of a role's figures must know.
+pub fn role_notes(account: &RoleReport) -> Vec<Note> {
+    let mut notes = Vec::new();
+    let mut note = |code, text: String| notes.push(Note { code, text });
+    let RoleReport { role, queries, responses, transactions, .. } = account;
+    if *responses == 0 {
+        note(
+            "one-way-capture",
+            format!(
+                "one-way capture ({role}): only queries were seen, {queries} of them; whether they were answered is unknown"
+            ),
+        );
+    } else if *queries == 0 {
+        note(
+            "one-way-capture",
+            format!(
+                "one-way capture ({role}): only responses were seen, {responses} of them; what was asked in vain, and how long the answers took, is unknown"
+            ),
+        );
+    }
+    if is_coarse(&account.latency_histogram_us) {
+        note(
+            "coarse-clock",
+            format!(
+                "the clock behind the {role} messages steps by a millisecond or more: latencies below that read as 0"
+            ),
+        );
+    }
+    if transactions.negative_latency > 0 {
+        note(
+            "negative-latency",
+            format!(
+                "{} of {} answered transactions ({role}) have a response stamped before its query; they are in no latency figure",
+                transactions.negative_latency, transactions.answered
+            ),
+        );
+    }
+    if transactions.evicted > 0 {
+        note(
+            "evicted",
+            format!(
+                "{} queries ({role}) were given up before their timeout for want of memory; they are counted as pending",
+                transactions.evicted
+            ),
+        );
+    }
+    notes
+}
+
 /// Whether a clock knows no time between 0 and a millisecond: half or more of the samples are 0, and none is between.
-fn is_coarse(account: &LatencyAccount, pool: &Pool) -> bool {
-    let zero = pool.buckets(account.histogram).find(|&(bucket, _)| bucket == 0).map_or(0, |(_, count)| count);
-    let between =
-        pool.buckets(account.histogram).any(|(bucket, _)| bucket > 0 && latency::upper_bound(bucket) < 1000);
-    let count = account.count(pool);
+fn is_coarse(histogram: &[(u64, u64)]) -> bool {
+    let zero = histogram.iter().find(|(bound, _)| *bound == 0).map_or(0, |(_, count)| *count);
+    let between = histogram.iter().any(|&(bound, _)| bound > 0 && bound < 1000);
+    let count: u64 = histogram.iter().map(|(_, count)| count).sum();
     count >= SLOW_SAMPLES && zero * 2 >= count && !between
 }
 

@@ -1,6 +1,7 @@
 //! The command line.
 
 pub mod clickhouse;
+pub mod report;
 
 use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
@@ -13,6 +14,8 @@ use clap_complete::Shell;
 use lowtide_proto::NameBuf;
 
 use clickhouse::{ConnectionArgs, DeliveryArgs, RecordArgs, SchemaArgs, ShipArgs};
+
+use report::ReportArgs;
 
 use crate::duration;
 use crate::error::Error;
@@ -79,6 +82,11 @@ pub enum Command {
     /// How many queries and responses there were for every name, which failed and how long they took, with accounts
     /// that balance to the frame. Nothing is changed and nothing is sent.
     Replay(Box<ReplayArgs>),
+    /// Answer the four questions over a time range, from ClickHouse
+    ///
+    /// The report of a replay, over any range, all sensors or some: sums of their rows, and latencies whose histograms are
+    /// added bucket by bucket. It also says what the sensors did not see. Nothing is changed.
+    Report(ReportArgs),
     /// Deliver the rows that wait in a spool to ClickHouse
     ///
     /// Rows that ClickHouse has already are recognised there: nothing is doubled, however often this is done.

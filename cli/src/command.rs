@@ -8,9 +8,11 @@ use std::time::Duration;
 use anstream::{AutoStream, ColorChoice};
 use lowtide_aggregate::report::Report;
 
+use crate::args::report::ReportArgs;
 use crate::args::{Cli, Command, ReplayArgs};
 use crate::complaint::complain;
 use crate::error::Error;
+use crate::query;
 use crate::recording::{self, Beginning};
 use crate::report::text::{input_name, printable};
 use crate::report::{Layout, render};
@@ -25,6 +27,7 @@ pub fn run(cli: Cli) -> ExitCode {
     };
     let done = match &cli.command {
         Command::Replay(args) => replay(args, color),
+        Command::Report(args) => report(args, color),
         Command::Ship(args) => ship::run(args).map(|line| {
             complain(&line);
             ExitCode::SUCCESS
@@ -82,6 +85,18 @@ fn replay(args: &ReplayArgs, color: ColorChoice) -> Result<ExitCode, Error> {
     Ok(exit_code(&report, args))
 }
 
+fn report(args: &ReportArgs, color: ColorChoice) -> Result<ExitCode, Error> {
+    let report = query::ask(args)?;
+    if args.json {
+        write_json(&query::told(&report)?)?;
+    } else {
+        let interval = Duration::try_from_secs_f64(report.interval_s).unwrap_or_default();
+        let layout = Layout { width: terminal_width(), top: args.top, interval };
+        write_text(&render(&report, &layout), color)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
 fn print_report(report: &Report, args: &ReplayArgs, color: ColorChoice) -> Result<(), Error> {
     let written = if args.json {
         write_json(report)
@@ -100,7 +115,7 @@ fn exit_code(report: &Report, args: &ReplayArgs) -> ExitCode {
     if complain_of_damage(report) && !args.lenient { ExitCode::from(1) } else { ExitCode::SUCCESS }
 }
 
-fn write_json(report: &Report) -> Result<(), Error> {
+fn write_json(report: &impl serde::Serialize) -> Result<(), Error> {
     let mut out = BufWriter::new(stdout().lock());
     serde_json::to_writer_pretty(&mut out, report)?;
     out.write_all(b"\n").and_then(|()| out.flush()).map_err(Error::Output)

@@ -10,6 +10,7 @@ mod local;
 mod pages;
 mod pipeline;
 mod progress;
+mod query;
 mod recording;
 mod report;
 mod schema;

@@ -2,6 +2,7 @@
 
 mod account;
 mod chart;
+mod coverage;
 mod latency;
 mod names;
 mod number;
@@ -35,9 +36,15 @@ pub struct Layout {
 pub fn render(report: &Report, layout: &Layout) -> String {
     let mut page = Page::new(layout.width);
     let views = views(report);
-    opening::inputs(&mut page, report);
+    match &report.source {
+        None => opening::inputs(&mut page, report),
+        Some(source) => coverage::source(&mut page, source),
+    }
     opening::notes(&mut page, report);
     opening::balance(&mut page, report, &views);
+    if let Some(source) = &report.source {
+        coverage::coverage(&mut page, report, source, layout);
+    }
     account::traffic(&mut page, report, &views);
     if views.iter().any(|view| view.queries + view.responses > 0) {
         servers::reachable(&mut page, report, layout);

@@ -4,6 +4,7 @@ pub mod coverage;
 pub mod deliver;
 pub mod native;
 pub mod prepare;
+pub mod read;
 pub mod recorder;
 pub mod run;
 pub mod schema;

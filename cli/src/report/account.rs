@@ -15,16 +15,23 @@ const NAMED: usize = 8;
 
 /// How much traffic there was, of what kind, and how its queries ended.
 pub fn traffic(page: &mut Page, report: &Report, views: &[View<'_>]) {
-    let seconds = opening::time_span(&report.inputs)
-        .map_or(0.0, |(first, last)| last.duration_since(first).as_secs_f64());
+    let seconds =
+        opening::time_span(report).map_or(0.0, |(first, last)| last.duration_since(first).as_secs_f64());
     let names = match (report.distinct_qnames, report.names_limited) {
         (0, _) => String::new(),
         (number, false) => number::counted(number, "distinct name", "distinct names"),
-        (number, true) => format!("at least {} distinct names: --max-names was reached", count(number)),
+        (number, true) => {
+            let limit = if report.source.is_some() { "--max-rows" } else { "--max-names" };
+            format!("at least {} distinct names: {limit} was reached", count(number))
+        }
     };
     page.heading("Traffic", &names);
     if views.iter().all(|view| view.queries + view.responses == 0) {
-        page.line(&[piece("  no DNS message was seen; --port adds ports to look on", WARNING)]);
+        let text = match report.source {
+            None => "  no DNS message was seen; --port adds ports to look on",
+            Some(_) => "  no DNS message of this was recorded in the range",
+        };
+        page.line(&[piece(text, WARNING)]);
         return;
     }
     for view in views {

@@ -94,7 +94,12 @@ pub fn slowest(page: &mut Page, report: &Report, layout: &Layout) {
 
 /// The zones asked most.
 pub fn zones(page: &mut Page, report: &Report, layout: &Layout) {
-    let mut table = Table::new("zone").text("known by", 3);
+    let mut table = Table::new("zone");
+    // Rows do not tell how a zone was known.
+    let known = report.source.is_none();
+    if known {
+        table = table.text("known by", 3);
+    }
     if report.roles.len() > 1 {
         table = table.text("role", 0);
     }
@@ -107,7 +112,10 @@ pub fn zones(page: &mut Page, report: &Report, layout: &Layout) {
         .figures("p50", 2)
         .figures("p99", 0);
     for zone in report.zones.iter().take(layout.top) {
-        let mut cells = vec![piece(zone.known_by, DIM)];
+        let mut cells = Vec::with_capacity(9);
+        if known {
+            cells.push(piece(zone.known_by, DIM));
+        }
         if report.roles.len() > 1 {
             cells.push(plain(zone.role));
         }

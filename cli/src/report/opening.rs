@@ -28,7 +28,7 @@ pub fn inputs(page: &mut Page, report: &Report) {
             piece(number::bytes(bytes), BOLD),
         ],
     );
-    if let Some((first, last)) = time_span(inputs) {
+    if let Some((first, last)) = time_span(report) {
         let seconds = last.duration_since(first).as_secs_f64();
         page.line(&[
             piece(format!("  {} to {}", number::moment(first), number::moment(last)), PLAIN),
@@ -70,11 +70,14 @@ fn file(page: &mut Page, input: &Input) {
     }
 }
 
-/// The earliest and the latest time in all inputs.
-pub fn time_span(inputs: &[Input]) -> Option<(Timestamp, Timestamp)> {
-    let times =
-        |of: fn(&Input) -> Option<&str>| inputs.iter().filter_map(of).filter_map(|text| text.parse().ok());
-    Some((times(|input| input.first.as_deref()).min()?, times(|input| input.last.as_deref()).max()?))
+/// The earliest and the latest time in all inputs, or of what sensors covered.
+pub fn time_span(report: &Report) -> Option<(Timestamp, Timestamp)> {
+    let inputs = report.inputs.iter().map(|input| (&input.first, &input.last));
+    let covered = report.coverage.iter().map(|coverage| (&coverage.first, &coverage.last));
+    let spans = || inputs.clone().chain(covered.clone());
+    let time = |text: &Option<String>| text.as_deref()?.parse().ok();
+    let first = spans().filter_map(|(first, _)| time(first)).min()?;
+    Some((first, spans().filter_map(|(_, last)| time(last)).max()?))
 }
 
 /// What the reader of the figures must know.
@@ -89,11 +92,16 @@ pub fn notes(page: &mut Page, report: &Report) {
 
 /// That every frame and every message is accounted for.
 pub fn balance(page: &mut Page, report: &Report, views: &[View<'_>]) {
+    if report.source.is_some() && report.roles.is_empty() {
+        return;
+    }
     page.blank();
-    let frames = report.inputs.iter().map(|input| input.frames).sum();
-    let mut fates = largest_first(&report.frame_fates);
-    fates.retain(|(_, number)| *number > 0);
-    sum(page, frames, "", ("frame", "frames"), &fates);
+    if report.source.is_none() {
+        let frames = report.inputs.iter().map(|input| input.frames).sum();
+        let mut fates = largest_first(&report.frame_fates);
+        fates.retain(|(_, number)| *number > 0);
+        sum(page, frames, "", ("frame", "frames"), &fates);
+    }
 
     for view in views.iter().filter(|view| view.queries + view.responses > 0) {
         let paired = view.transactions;

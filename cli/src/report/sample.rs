@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use lowtide_aggregate::report::{
-    Damaged, Families, Input, Interval, Latency, Messages, Note, Qname, Report, RoleReport, SCHEMA, Server,
-    Transactions, Zone,
+    Coverage, Damaged, Families, Gap, Input, Interval, Latency, Messages, Note, Qname, Report, RoleReport,
+    Run, SCHEMA, Server, Source, Transactions, Zone,
 };
 
 fn map<const N: usize>(pairs: [(&str, u64); N]) -> BTreeMap<String, u64> {
@@ -304,5 +304,51 @@ pub fn nothing() -> Report {
         }],
         frame_fates: [("not_dns", 3)].into(),
         ..Report::default()
+    }
+}
+
+/// The report of a range, read from rows: a sensor with a loss and a gap, and one whose loss cannot be known.
+pub fn from_rows() -> Report {
+    let coverage = |sensor: &str, source: &str, lost, unknown| Coverage {
+        sensor: sensor.to_owned(),
+        run: "2026-03".to_owned(),
+        kind: "live".to_owned(),
+        source: source.to_owned(),
+        first: Some("2026-03-01T00:00:00.000000000Z".to_owned()),
+        last: Some("2026-03-01T23:59:59.000000000Z".to_owned()),
+        frames: 2_000_000,
+        messages: 1_058_863,
+        lost,
+        unknown,
+    };
+    let dropped = map([("queue_full", 12)]);
+    Report {
+        inputs: Vec::new(),
+        frame_fates: BTreeMap::new(),
+        frame_defects: BTreeMap::new(),
+        source: Some(Source {
+            url: "http://ch.example:8123/lowtide".to_owned(),
+            database: "lowtide".to_owned(),
+            from: "2026-03-01T00:00:00.000000000Z".to_owned(),
+            to: "2026-03-02T00:00:00.000000000Z".to_owned(),
+            zones: vec!["example.org.".to_owned()],
+            sensors: vec!["ns\u{1b}[2J1".to_owned(), "ns2".to_owned()],
+            seen: vec![
+                Run { sensor: "ns1".to_owned(), run: "2026-03".to_owned(), dropped, ..Run::default() },
+                Run { sensor: "ns2".to_owned(), run: "2026-03".to_owned(), ..Run::default() },
+            ],
+            gaps: vec![Gap {
+                sensor: "ns1".to_owned(),
+                source: "eth0".to_owned(),
+                from: "2026-03-01T10:00:00.000000000Z".to_owned(),
+                to: "2026-03-01T11:00:00.000000000Z".to_owned(),
+            }],
+            ..Source::default()
+        }),
+        coverage: vec![
+            coverage("ns1", "eth0", map([("kernel_drop", 1_234)]), false),
+            coverage("ns2", "an-interface-whose-name-is-longer-than-it-should-be-0", map([]), true),
+        ],
+        ..busy()
     }
 }

@@ -23,8 +23,8 @@ fn has_line(text: &str, parts: &[&str]) {
     assert!(found, "no line with {parts:?} in\n{text}");
 }
 
-fn samples() -> [Report; 4] {
-    [sample::busy(), sample::resolver(), sample::one_way(), sample::nothing()]
+fn samples() -> [Report; 5] {
+    [sample::busy(), sample::resolver(), sample::one_way(), sample::nothing(), sample::from_rows()]
 }
 
 #[test]
@@ -160,4 +160,31 @@ fn colours_are_there_to_be_stripped() {
         println!("{text}\n{}", "=".repeat(100));
         assert!(text.contains("\x1b["));
     }
+}
+
+#[test]
+fn a_report_from_rows_says_what_was_not_seen_and_claims_nothing_else() {
+    let text = plain(&sample::from_rows(), 100);
+    has_line(&text, &["lowtide  http://ch.example:8123/lowtide"]);
+    has_line(&text, &["2026-03-01 00:00:00 UTC to 2026-03-02 00:00:00 UTC", "(1 d)"]);
+    has_line(&text, &["only  zone example.org.", "sensor ns2"]);
+    has_line(&text, &["Coverage", "2 sensors · 2 runs"]);
+    has_line(&text, &["eth0", "ns1", "2,000,000", "1,058,863", "1,234"]);
+    has_line(&text, &["ns2", "unknown"]);
+    has_line(&text, &["✗ lost: 1,234 kernel_drop"]);
+    has_line(&text, &["run 2026-03 of ns1 could not deliver 12 queue_full"]);
+    has_line(&text, &["ns1 eth0: nobody looked from 2026-03-01 10:00:00 UTC to", "(1 h)"]);
+    for untold in ["frames =", "known by", "damaged"] {
+        assert!(!text.contains(untold), "{untold} in\n{text}");
+    }
+    let mut whole = sample::from_rows();
+    whole.coverage.truncate(1);
+    whole.coverage[0].lost.clear();
+    if let Some(source) = &mut whole.source {
+        source.gaps.clear();
+        source.seen[0].dropped.clear();
+    }
+    has_line(&plain(&whole, 100), &["no loss was counted, and no live sensor has a gap"]);
+    whole.coverage.clear();
+    has_line(&plain(&whole, 100), &["no sensor covered any of this range"]);
 }
