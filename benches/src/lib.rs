@@ -9,6 +9,7 @@ pub mod input;
 pub mod machine;
 pub mod message;
 pub mod pipeline;
+pub mod program;
 pub mod random;
 pub mod rows;
 pub mod steady;
