@@ -96,7 +96,7 @@ fn every_query_of_the_page_answers() {
     let (role, kind) = (field("busiest-names", 0, 0), field("busiest-names", 0, 3));
     let asked = format!(
         "SELECT sum(queries) FROM traffic WHERE qname = '{busiest}' AND role = '{role}' AND qtype = '{kind}'
-         AND interval >= '2026-11-13 00:00:00' AND interval < '2026-11-20 00:00:00'"
+         AND interval >= '2026-11-19 00:00:00' AND interval < '2026-11-20 00:00:00'"
     );
     assert_eq!(field("busiest-names", 0, 4), number(&asked).to_string());
     // All sensors but one have rows of coverage throughout.

@@ -91,7 +91,7 @@ pub struct RecordArgs {
     pub spool_when_full: WhenFull,
 
     /// Rows in a segment, which is one insert
-    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = segment_rows)]
+    #[arg(long, value_name = "N", default_value_t = 50_000, value_parser = segment_rows)]
     pub segment_rows: usize,
 
     /// Rows of the intervals at hand, about; the names asked least beyond go into one row for each server and zone

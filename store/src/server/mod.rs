@@ -51,7 +51,7 @@ const IDLE: Duration = Duration::from_secs(2);
 const KEEPALIVE: Duration = Duration::from_secs(30);
 
 /// With which settings segments are inserted.
-const INSERT_SETTINGS: [(&str, &str); 6] = [
+const INSERT_SETTINGS: [(&str, &str); 7] = [
     // Asynchronous inserts join blocks and answer before the rows are there; the default since 26.3.
     ("async_insert", "0"),
     ("insert_deduplicate", "1"),
@@ -59,6 +59,8 @@ const INSERT_SETTINGS: [(&str, &str); 6] = [
     ("deduplicate_blocks_in_dependent_materialized_views", "1"),
     // A block's rows are of different keys already; to look whether some can be joined takes twice as long as the rest of the insert.
     ("optimize_on_insert", "0"),
+    // On a cluster: acknowledged when the shard has the rows, not when they wait to be sent there.
+    ("distributed_foreground_insert", "1"),
     // The answer begins when all is done, so that its status is the outcome.
     ("wait_end_of_query", "1"),
     // A column of the block that the statement does not name would be thrown away in silence.
