@@ -81,6 +81,11 @@ impl Coverage {
         }
     }
 
+    /// Rows that wait to be handed out.
+    pub fn rows(&self) -> usize {
+        self.rows.len()
+    }
+
     /// Hands out the rows of intervals that began before `moment`, in order of time and source. A later frame of such an
     /// interval makes another row of it: rows of one interval and source add up.
     pub fn close(&mut self, moment: Timestamp) -> Vec<CoverageRow> {

@@ -26,6 +26,9 @@ pub fn of(args: &ConnectionArgs) -> Result<Connection, Error> {
         usage("where is ClickHouse? for example --clickhouse http://127.0.0.1:8123/lowtide".to_owned())
     })?;
     let mut url: ServerUrl = text.parse().map_err(|error| usage(format!("{error}")))?;
+    if ["system", "information_schema"].contains(&url.database().to_ascii_lowercase().as_str()) {
+        return Err(usage(format!("'{}' is ClickHouse's own database: name another", url.database())));
+    }
     if let Some(user) = variable(USER) {
         url = url.with_user(user);
     }

@@ -12,7 +12,12 @@ const LONGEST: Duration = Duration::from_hours(24 * 366);
 /// # Errors
 /// A sentence for the user.
 pub fn parse(text: &str) -> Result<Duration, String> {
-    let signed: SignedDuration = text
+    // Days are not a unit of fixed length to jiff; here they are 24 hours.
+    let days = text.strip_suffix('d').and_then(|number| number.trim().parse::<u32>().ok());
+    let hours = days.map(|days| format!("{}h", u64::from(days) * 24));
+    let signed: SignedDuration = hours
+        .as_deref()
+        .unwrap_or(text)
         .parse()
         .map_err(|_| "write a number and its unit, such as 500ms, 5s, 1m30s or 24h".to_owned())?;
     let duration = Duration::try_from(signed).map_err(|_| "a duration cannot be negative".to_owned())?;

@@ -78,6 +78,9 @@ const PROGRESS_FRAMES: u64 = 16_384;
 /// Intervals that windows may be open for. A capture has few, but for one whose times leap about.
 const MAX_OPEN: usize = 64;
 
+/// Rows of coverage that may wait for their interval's end.
+const MAX_COVERAGE: usize = 4_096;
+
 /// Reads all files as one timeline and gives the account of it; with `recording`, the rows for the store as well. Damage to an input is not an error: it stands in the
 /// report's [`Input`] and what was readable is counted.
 ///
@@ -239,15 +242,20 @@ impl Marks {
     /// Up to which moment windows are to be closed now, if any are.
     #[inline]
     fn due(&mut self, settled: Timestamp) -> Option<Timestamp> {
+        let number = settled.0 / self.width;
         if self.open.len() > MAX_OPEN {
             self.open.clear();
             self.latest = None;
+            self.next = Timestamp((number + 1).saturating_mul(self.width));
             return Some(Timestamp(u64::MAX));
         }
         if settled < self.next {
+            // Traffic time was far ahead and stepped back: windows are to close where it is now.
+            if settled.0.saturating_add(self.width.saturating_mul(2)) < self.next.0 {
+                self.next = Timestamp((number + 1).saturating_mul(self.width));
+            }
             return None;
         }
-        let number = settled.0 / self.width;
         self.next = Timestamp((number + 1).saturating_mul(self.width));
         self.open = self.open.split_off(&number);
         Some(Timestamp(number * self.width))
@@ -382,11 +390,13 @@ impl Read {
             if let Some((coverage, _)) = &mut self.coverage {
                 let messages = self.tally.messages.queries + self.tally.messages.responses;
                 coverage.frame(input, last, octets, messages);
-                if let Some(marks) = &mut self.tally.fan.marks
-                    && let Some(settled) = self.tally.matcher.settled()
-                    && let Some(moment) = marks.due(settled)
-                {
+                // Frames without DNS move no matcher's clock, but make rows of coverage.
+                let is_full = coverage.rows() > MAX_COVERAGE;
+                let due = self.tally.matcher.settled().zip(self.tally.fan.marks.as_mut());
+                if let Some(moment) = due.and_then(|(settled, marks)| marks.due(settled)) {
                     self.close_windows(moment)?;
+                } else if is_full {
+                    self.close_windows(Timestamp(u64::MAX))?;
                 }
             }
             frames += 1;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::io::Read;
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -31,9 +31,6 @@ use crate::progress;
 
 /// Windows and coverage that may wait for the recorder.
 const QUEUE: usize = 64;
-
-/// Octets at either end of a file that tell it from others.
-const SAMPLE: u64 = 64 * 1024;
 
 /// How often delivery's progress is looked at.
 const LOOK: Duration = Duration::from_millis(100);
@@ -157,9 +154,6 @@ pub fn begin(
     };
     let spool = Spool::open(dir, spool_options).map_err(|error| Error::Failed(error.to_string()))?;
     let spool = Arc::new(spool);
-    let start = check_again(key.clone(), fingerprint.clone());
-    let server = Destination { connection, options: delivery_options(delivery, told) };
-    let delivery = server.deliver(&spool, Some(start))?;
 
     let run = SensorRun {
         key: key.clone(),
@@ -174,14 +168,17 @@ pub fn begin(
         query_timeout_s: options.query_timeout.as_secs_f64(),
         account: Account::default(),
     };
+    let server =
+        Destination { connection, options: delivery_options(delivery, told), verified: !record.no_verify };
+    let delivery = server.deliver(&spool, Some(check_and_begin(run.clone())))?;
+    complain(&format!("run '{}' of sensor '{}' goes to {url}", key.run, key.sensor));
     let (rows, taken) = bounded::<Recorded>(QUEUE);
     let sink = ToSpool { spool: Arc::clone(&spool), key: key.clone() };
     let mut recorder = Recorder::new(key, run.inputs.clone(), record.segment_rows, sink);
-    let beginning = run.clone();
+
     let recorder = thread::Builder::new()
         .name("recorder".to_owned())
         .spawn(move || {
-            recorder.say(&beginning)?;
             for recorded in taken {
                 recorder.record(recorded)?;
             }
@@ -218,11 +215,12 @@ impl Running {
         });
         let mut outcome = wait(delivery, &spool, quiet);
         let mut wrong = recorder.as_ref().err().map(ToString::to_string);
-        if outcome.is_complete() && report.is_some() && wrong.is_none() {
+        if outcome.is_complete() && report.is_some() && wrong.is_none() && server.verified {
             wrong = verify(&server.connection, &run)?;
         }
         // Last, so that a run that is finished there has all its rows there.
-        run.state = if report.is_some() && wrong.is_none() { State::Finished } else { State::Failed };
+        let is_whole = report.is_some() && wrong.is_none() && outcome.losses.is_empty();
+        run.state = if is_whole { State::Finished } else { State::Failed };
         run.updated = nanos(jiff::Timestamp::now());
         run.finished = Some(run.updated);
         if let Ok(recorder) = &mut recorder {
@@ -240,7 +238,7 @@ impl Running {
         let dir = spool.dir().to_owned();
         drop((recorder, spool));
         if let Some(temporary) = temporary
-            && outcome.undelivered.segments > 0
+            && (outcome.undelivered.segments > 0 || !outcome.losses.is_empty())
         {
             // Its rows are nowhere else.
             let _ = temporary.keep();
@@ -249,7 +247,7 @@ impl Running {
         let mut text = format!("{url}: {outcome} (sensor '{}', run '{}')", run.key.sensor, run.key.run);
         if outcome.undelivered.segments > 0 {
             let dir = dir.display();
-            text.push_str(&format!("; to deliver the rest: lowtide ship --clickhouse {url} {dir}"));
+            text.push_str(&format!("; to deliver the rest: lowtide ship --clickhouse {url} '{dir}'"));
         }
         match wrong {
             Some(wrong) => Err(Error::Failed(format!("{wrong}; {text}"))),
@@ -263,6 +261,8 @@ impl Running {
 struct Destination {
     connection: Connection,
     options: DeliveryOptions,
+    /// Whether it is asked for its counts at the end.
+    verified: bool,
 }
 
 impl Destination {
@@ -283,15 +283,18 @@ fn verify(connection: &Connection, run: &SensorRun) -> Result<Option<String>, Er
     let (key, account) = (&run.key, &run.account);
     match connection::block_on(async { Ok::<_, Error>(prepare::counted(&server, key).await) })? {
         Ok(counted) if counted == (account.queries, account.responses) => Ok(None),
-        Ok((queries, responses)) => Ok(Some(format!(
-            "ClickHouse acknowledged all rows of run '{}' but holds {queries} of {} queries and {responses} of {} responses: \
-             was a run of this name deleted there? Give this one another --run",
-            key.run, account.queries, account.responses
-        ))),
-        Err(error) => {
-            complain(&format!("not verified: {error}"));
-            Ok(None)
+        Ok((queries, responses)) => {
+            let why = if queries > account.queries || responses > account.responses {
+                "a part of it came twice, as the tokens of its first part were forgotten: delete the run there, and give it another --run"
+            } else {
+                "was a run of this name deleted there? Give this one another --run"
+            };
+            Ok(Some(format!(
+                "ClickHouse acknowledged all rows of run '{}' but holds {queries} of {} queries and {responses} of {} responses: {why}",
+                key.run, account.queries, account.responses
+            )))
         }
+        Err(error) => Ok(Some(format!("delivered, but not verified (--no-verify does without): {error}"))),
     }
 }
 
@@ -358,13 +361,14 @@ async fn look(server: &Server, key: &RunKey, fingerprint: &str) -> Result<Known,
     prepare::run(server, key, fingerprint).await
 }
 
-/// The same once more when delivery begins: at first the server may have been away.
-fn check_again(key: RunKey, fingerprint: String) -> Start {
+/// The same once more when delivery begins, as the server may have been away at first; then the run's name is taken.
+fn check_and_begin(run: SensorRun) -> Start {
     start_with(move |server| {
-        let (key, fingerprint) = (key.clone(), fingerprint.clone());
+        let run = run.clone();
         async move {
-            match look(&server, &key, &fingerprint).await? {
-                Known::New | Known::CutOff => Ok(()),
+            let key = &run.key;
+            match look(&server, key, &run.fingerprint).await? {
+                Known::New | Known::CutOff => prepare::begin(&server, &run).await,
                 Known::Complete => {
                     let what =
                         format!("all of run '{}' of sensor '{}' is there already", key.run, key.sensor);
@@ -391,7 +395,8 @@ fn check_name(option: &str, name: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// What tells a run from others: everything that its rows depend on. Paths are not part of it, as files may move.
+/// What tells a run from others: everything that its rows depend on. Paths are not part of it, as files may move. Files are read for
+/// it only when the run has a name, and so may be repeated.
 fn fingerprint(options: &ReplayOptions, record: &RecordArgs) -> Result<String, Error> {
     let mut hash = Xxh3::new();
     let zones: Vec<String> = options.zones.iter().map(|zone| zone.as_name().to_string()).collect();
@@ -406,26 +411,25 @@ fn fingerprint(options: &ReplayOptions, record: &RecordArgs) -> Result<String, E
         record.segment_rows,
     );
     hash.update(said.as_bytes());
-    for path in &options.files {
-        sample(path, &mut hash)
+    for path in options.files.iter().filter(|_| record.run.is_some()) {
+        if path == Path::new("-") || !path.is_file() {
+            let text = "cannot be read again; without --run each replay is a run of its own";
+            return Err(Error::Usage(format!("--run: '{}' {text}", path.display())));
+        }
+        read_into(path, &mut hash)
             .map_err(|error| Error::Failed(format!("cannot read '{}': {error}", path.display())))?;
     }
     Ok(format!("{:032x}", hash.digest128()))
 }
 
-/// A file's length and its ends. A stream cannot be told from others before it is read.
-fn sample(path: &PathBuf, hash: &mut Xxh3) -> std::io::Result<()> {
-    let metadata = if path == Path::new("-") { None } else { Some(std::fs::metadata(path)?) };
-    let Some(metadata) = metadata.filter(std::fs::Metadata::is_file) else {
-        hash.update(b"-");
-        return Ok(());
-    };
-    hash.update(&metadata.len().to_le_bytes());
+fn read_into(path: &Path, hash: &mut Xxh3) -> std::io::Result<()> {
     let mut file = File::open(path)?;
-    let mut ends = Vec::new();
-    (&mut file).take(SAMPLE).read_to_end(&mut ends)?;
-    file.seek(SeekFrom::Start(metadata.len().saturating_sub(SAMPLE)))?;
-    (&mut file).take(SAMPLE).read_to_end(&mut ends)?;
-    hash.update(&ends);
-    Ok(())
+    hash.update(&file.metadata()?.len().to_le_bytes());
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(()),
+            octets => hash.update(buffer.get(..octets).unwrap_or_default()),
+        }
+    }
 }

@@ -35,5 +35,13 @@ pub fn run(args: &ShipArgs) -> Result<String, Error> {
     }
     let outcome = outcome.map_err(|error| Error::Failed(error.to_string()))?;
     let text = format!("{url}: {outcome}");
+    let quarantine = args.dir.join("quarantine");
+    let damaged = std::fs::read_dir(&quarantine).map_or(0, Iterator::count);
+    if damaged > 0 && outcome.is_complete() {
+        let quarantine = quarantine.display();
+        return Err(Error::Failed(format!(
+            "{text}; not delivered: {damaged} damaged segments in {quarantine}"
+        )));
+    }
     if outcome.is_complete() { Ok(text) } else { Err(Error::Failed(text)) }
 }

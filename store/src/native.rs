@@ -158,11 +158,11 @@ pub struct Moments {
 }
 
 impl Moments {
-    /// Appends a moment, or that there is none.
+    /// Appends a moment, or that there is none; none is also one that the type cannot hold.
     pub fn push(&mut self, nanos: Option<u64>) {
-        let value = i64::try_from(nanos.unwrap_or_default()).unwrap_or(i64::MAX);
-        self.nulls.push(u8::from(nanos.is_none()));
-        self.values.extend_from_slice(&value.to_le_bytes());
+        let value = nanos.and_then(|nanos| i64::try_from(nanos).ok());
+        self.nulls.push(u8::from(value.is_none()));
+        self.values.extend_from_slice(&value.unwrap_or_default().to_le_bytes());
     }
 }
 

@@ -1,10 +1,13 @@
 //! What must be so before a run's rows are sent: the schema is there and known, and the run's name is free or its own. And behind it:
 //! whether all its rows are there.
 
+use lowtide_proto::time::NANOS_PER_SECOND;
 use serde::Deserialize;
+use serde_json::json;
 
 use crate::run::RunKey;
 use crate::schema::{self, Options, SchemaError};
+use crate::sensor_run::{SensorRun, State};
 use crate::server::{ErrorKind, Server, ServerError};
 
 /// What ClickHouse knows of a run.
@@ -59,25 +62,50 @@ pub async fn run(server: &Server, run: &RunKey, fingerprint: &str) -> Result<Kno
     struct Row {
         fingerprint: String,
         state: String,
+        queries: u64,
+        responses: u64,
     }
-    let sql = "SELECT fingerprint, state FROM sensor_run FINAL WHERE sensor = {sensor:String} AND run = {run:String} FORMAT JSONEachRow";
-    let parameters = [("param_sensor", escaped(&run.sensor)), ("param_run", escaped(&run.run))];
-    let parameters: Vec<_> = parameters.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    let answer = server.query(sql, &parameters).await?;
-    let mut known = Known::New;
-    for line in answer.split(|&octet| octet == b'\n').filter(|line| !line.is_empty()) {
-        let row: Row = serde_json::from_slice(line)
-            .map_err(|error| ServerError::new(ErrorKind::NotClickHouse, server.url(), error))?;
-        if row.fingerprint != fingerprint {
-            let what = format!(
-                "run '{}' of sensor '{}' is there already, of other files or made with other options: give this one another --run",
-                run.run, run.sensor
-            );
-            return Err(ServerError::new(ErrorKind::Options, server.url(), what));
-        }
-        known = if row.state == "finished" { Known::Complete } else { Known::CutOff };
+    let sql = "SELECT fingerprint, state, queries, responses FROM sensor_run FINAL \
+               WHERE sensor = {sensor:String} AND run = {run:String} FORMAT JSONEachRow";
+    let answer = server.query(sql, &parameters(run).each()).await?;
+    let Some(line) = answer.split(|&octet| octet == b'\n').find(|line| !line.is_empty()) else {
+        return Ok(Known::New);
+    };
+    let row: Row = serde_json::from_slice(line)
+        .map_err(|error| ServerError::new(ErrorKind::NotClickHouse, server.url(), error))?;
+    if row.fingerprint != fingerprint {
+        let what = format!(
+            "run '{}' of sensor '{}' is there already, of other files or made with other options: give this one another --run",
+            run.run, run.sensor
+        );
+        return Err(ServerError::new(ErrorKind::Options, server.url(), what));
     }
-    Ok(known)
+    // Finished is what it said of itself; its rows may have been damaged or dropped on the way, or deleted.
+    let is_whole = row.state == "finished" && counted(server, run).await? == (row.queries, row.responses);
+    Ok(if is_whole { Known::Complete } else { Known::CutOff })
+}
+
+/// Writes what a run says of itself at its beginning, before any of its rows: its name is taken from then on.
+///
+/// # Errors
+/// As a server's.
+pub async fn begin(server: &Server, run: &SensorRun) -> Result<(), ServerError> {
+    let seconds = |nanos: u64| format!("{}.{:09}", nanos / NANOS_PER_SECOND, nanos % NANOS_PER_SECOND);
+    let row = json!({
+        "sensor": run.key.sensor,
+        "run": run.key.run,
+        "kind": run.key.kind.as_str(),
+        "version": run.version,
+        "updated": seconds(run.updated),
+        "started": seconds(run.started),
+        "state": State::Running.as_str(),
+        "fingerprint": run.fingerprint,
+        "inputs": run.inputs,
+        "interval_s": run.interval_s,
+        "query_timeout_s": run.query_timeout_s,
+    });
+    let sql = format!("INSERT INTO sensor_run FORMAT JSONEachRow\n{row}");
+    server.query(&sql, &[("async_insert", "0"), ("insert_deduplicate", "0")]).await.map(|_| ())
 }
 
 /// The queries and responses that ClickHouse has of a run.
@@ -87,15 +115,26 @@ pub async fn run(server: &Server, run: &RunKey, fingerprint: &str) -> Result<Kno
 pub async fn counted(server: &Server, run: &RunKey) -> Result<(u64, u64), ServerError> {
     let sql = "SELECT sum(queries), sum(responses) FROM traffic \
                WHERE sensor = {sensor:String} AND run = {run:String} FORMAT JSONCompactEachRow";
-    let (sensor, name) = (escaped(&run.sensor), escaped(&run.run));
-    let settings = [
-        ("param_sensor", sensor.as_str()),
-        ("param_run", name.as_str()),
-        ("output_format_json_quote_64bit_integers", "0"),
-    ];
-    let answer = server.query(sql, &settings).await?;
+    let answer = server.query(sql, &parameters(run).each()).await?;
     serde_json::from_slice(&answer)
         .map_err(|error| ServerError::new(ErrorKind::NotClickHouse, server.url(), error))
+}
+
+/// The run as parameters of a query, and a setting by which counts are read as numbers.
+struct Parameters([(&'static str, String); 3]);
+
+impl Parameters {
+    fn each(&self) -> [(&str, &str); 3] {
+        self.0.each_ref().map(|(name, value)| (*name, value.as_str()))
+    }
+}
+
+fn parameters(run: &RunKey) -> Parameters {
+    Parameters([
+        ("param_sensor", escaped(&run.sensor)),
+        ("param_run", escaped(&run.run)),
+        ("output_format_json_quote_64bit_integers", "0".to_owned()),
+    ])
 }
 
 /// A query parameter's value as ClickHouse reads it: like a field of TabSeparated.

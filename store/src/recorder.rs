@@ -1,9 +1,10 @@
 //! From closed windows to segments: which rows go into which, in an order that is the same in every run.
 //!
 //! Shards close their windows at the same marks, but hand them over in no order. The recorder waits until every
-//! partition has reached a mark and takes them by time and partition. A segment is cut by its number of rows and where
-//! the month changes, because one insert may touch one partition of the table. So a run that is repeated makes the same
-//! segments, and what ClickHouse has of it already is recognised by its token.
+//! partition has reached a mark and takes them by time and partition. A segment has rows of one month, because one insert may
+//! touch one partition of the table; blocks of several months are open at a time, so that clocks that leap about do not make a
+//! segment of each row. So a run that is repeated makes the same segments, and what ClickHouse has of it already is
+//! recognised by its token.
 
 use std::collections::BTreeMap;
 
@@ -70,17 +71,25 @@ fn widened(span: Option<(u32, u32)>, start: u32) -> (u32, u32) {
     span.map_or((start, start), |(first, last)| (first.min(start), last.max(start)))
 }
 
+/// Rows of one month on their way into a segment.
+struct Open<B> {
+    block: B,
+    /// First and last interval.
+    span: Option<(u32, u32)>,
+}
+
 /// Makes segments of what is recorded.
 pub struct Recorder<S> {
     sink: S,
     /// Rows of a segment.
     segment_rows: usize,
     sources: Vec<String>,
-    traffic: TrafficBlock,
-    coverage: CoverageBlock,
-    /// First and last interval of the blocks at hand.
-    traffic_span: Option<(u32, u32)>,
-    coverage_span: Option<(u32, u32)>,
+    /// By month. Together they hold at most twice the rows of a segment.
+    traffic: BTreeMap<(i16, i8), Open<TrafficBlock>>,
+    traffic_rows: usize,
+    coverage: BTreeMap<(i16, i8), Open<CoverageBlock>>,
+    /// The memory of a block that was written.
+    spare: Option<TrafficBlock>,
     key: RunKey,
     /// Windows by mark, as they arrive.
     closed: BTreeMap<u64, Vec<Closed>>,
@@ -102,10 +111,10 @@ impl<S: SegmentSink> Recorder<S> {
             sink,
             segment_rows,
             sources,
-            traffic: TrafficBlock::new(&key),
-            coverage: CoverageBlock::new(&key),
-            traffic_span: None,
-            coverage_span: None,
+            traffic: BTreeMap::new(),
+            traffic_rows: 0,
+            coverage: BTreeMap::new(),
+            spare: None,
             key,
             closed: BTreeMap::new(),
             covered: BTreeMap::new(),
@@ -159,14 +168,22 @@ impl<S: SegmentSink> Recorder<S> {
         windows.sort_by_key(|&(start, partition, _)| (start, partition));
         for (.., window) in windows {
             let start = interval_seconds(&window);
-            if self.traffic_span.is_some_and(|(first, _)| month(first) != month(start)) {
-                self.cut_traffic()?;
-            }
+            let month = month(start);
             for (at, row) in window.rows().iter().enumerate() {
-                self.traffic_span = Some(widened(self.traffic_span, start));
-                self.traffic.push(&window, at, row);
-                if self.traffic.rows() >= self.segment_rows {
-                    self.cut_traffic()?;
+                let open = self.traffic.entry(month).or_insert_with(|| Open {
+                    block: self.spare.take().unwrap_or_else(|| TrafficBlock::new(&self.key)),
+                    span: None,
+                });
+                open.span = Some(widened(open.span, start));
+                open.block.push(&window, at, row);
+                self.traffic_rows += 1;
+                if open.block.rows() >= self.segment_rows {
+                    self.cut_traffic(month)?;
+                } else if self.traffic_rows >= 2 * self.segment_rows {
+                    let largest = self.traffic.iter().max_by_key(|(_, open)| open.block.rows());
+                    if let Some((&month, _)) = largest {
+                        self.cut_traffic(month)?;
+                    }
                 }
             }
         }
@@ -176,20 +193,30 @@ impl<S: SegmentSink> Recorder<S> {
     fn sources(&mut self, rows: &[CoverageRow]) -> Result<(), S::Error> {
         for row in rows {
             let start = u32::try_from(row.start.0 / NANOS_PER_SECOND).unwrap_or(u32::MAX);
-            self.turn_coverage_to(start)?;
             let source = self.sources.get(row.source).map_or("", String::as_str);
-            self.coverage.push(source, row);
+            Self::open_coverage(&mut self.coverage, &self.key, start).push(source, row);
+            self.cut_full_coverage(start)?;
         }
         Ok(())
     }
 
-    fn turn_coverage_to(&mut self, start: u32) -> Result<(), S::Error> {
-        let is_other_month = self.coverage_span.is_some_and(|(first, _)| month(first) != month(start));
-        if is_other_month || self.coverage.rows() >= self.segment_rows {
-            self.cut_coverage()?;
+    fn open_coverage<'a>(
+        coverage: &'a mut BTreeMap<(i16, i8), Open<CoverageBlock>>,
+        key: &RunKey,
+        start: u32,
+    ) -> &'a mut CoverageBlock {
+        let new = || Open { block: CoverageBlock::new(key), span: None };
+        let open = coverage.entry(month(start)).or_insert_with(new);
+        open.span = Some(widened(open.span, start));
+        &mut open.block
+    }
+
+    fn cut_full_coverage(&mut self, start: u32) -> Result<(), S::Error> {
+        let month = month(start);
+        match self.coverage.get(&month) {
+            Some(open) if open.block.rows() >= self.segment_rows => self.cut_coverage(month),
+            _ => Ok(()),
         }
-        self.coverage_span = Some(widened(self.coverage_span, start));
-        Ok(())
     }
 
     /// Records what was lost of an interval.
@@ -202,28 +229,28 @@ impl<S: SegmentSink> Recorder<S> {
         source: &str,
         lost: &BTreeMap<&'static str, u64>,
     ) -> Result<(), S::Error> {
-        self.turn_coverage_to(seconds)?;
-        self.coverage.push_loss(seconds, source, lost);
-        Ok(())
+        Self::open_coverage(&mut self.coverage, &self.key, seconds).push_loss(seconds, source, lost);
+        self.cut_full_coverage(seconds)
     }
 
-    fn cut_traffic(&mut self) -> Result<(), S::Error> {
-        let Some(intervals) = self.traffic_span.take() else { return Ok(()) };
+    fn cut_traffic(&mut self, month: (i16, i8)) -> Result<(), S::Error> {
+        let Some(Open { mut block, span: Some(intervals) }) = self.traffic.remove(&month) else {
+            return Ok(());
+        };
         self.block.clear();
-        self.traffic.write(&mut self.block);
-        let (queries, responses) = self.traffic.messages();
-        let columns = self.traffic.column_names();
-        let rows = self.traffic.rows();
-        self.traffic.clear();
-        self.put("traffic", &columns, rows, (queries, responses), intervals)
+        block.write(&mut self.block);
+        let (messages, columns, rows) = (block.messages(), block.column_names(), block.rows());
+        self.traffic_rows -= rows;
+        block.clear();
+        self.spare = Some(block);
+        self.put("traffic", &columns, rows, messages, intervals)
     }
 
-    fn cut_coverage(&mut self) -> Result<(), S::Error> {
-        let Some(intervals) = self.coverage_span.take() else { return Ok(()) };
-        let coverage = std::mem::replace(&mut self.coverage, CoverageBlock::new(&self.key));
+    fn cut_coverage(&mut self, month: (i16, i8)) -> Result<(), S::Error> {
+        let Some(Open { block, span: Some(intervals) }) = self.coverage.remove(&month) else { return Ok(()) };
         self.block.clear();
-        coverage.write(&mut self.block);
-        self.put("coverage", &coverage.column_names(), coverage.rows(), (0, 0), intervals)
+        block.write(&mut self.block);
+        self.put("coverage", &block.column_names(), block.rows(), (0, 0), intervals)
     }
 
     /// Writes what the run says of itself.
@@ -244,8 +271,13 @@ impl<S: SegmentSink> Recorder<S> {
     /// # Errors
     /// What the sink says.
     pub fn cut(&mut self) -> Result<(), S::Error> {
-        self.cut_traffic()?;
-        self.cut_coverage()
+        while let Some((&month, _)) = self.traffic.first_key_value() {
+            self.cut_traffic(month)?;
+        }
+        while let Some((&month, _)) = self.coverage.first_key_value() {
+            self.cut_coverage(month)?;
+        }
+        Ok(())
     }
 
     fn put(

@@ -74,9 +74,14 @@ pub struct RecordArgs {
     /// A name for this replay, by which it can be repeated without doubles and deleted [default: one of its own]
     ///
     /// A run that was cut off goes on where it was; one that is there already is not sent again. Other files or other options need
-    /// another name.
+    /// another name. ClickHouse knows what it has by its memory of the last 10,000 segments of all sensors: a run that was cut off is
+    /// to be repeated before so many more have come.
     #[arg(long, value_name = "NAME", requires = "clickhouse")]
     pub run: Option<String>,
+
+    /// Do not ask ClickHouse at the end how many queries and responses it has of this run
+    #[arg(long, requires = "clickhouse")]
+    pub no_verify: bool,
 
     /// The directory where rows wait for ClickHouse [default: one in the directory for temporary files, gone when all was delivered]
     #[arg(long, value_name = "DIR", requires = "clickhouse")]

@@ -167,12 +167,17 @@ impl Worker {
             let mut wake = Instant::now() + TICK;
             let next = self.send(&mut attempts, &mut wake);
             if attempts.is_empty() {
-                if matches!(next, Some(Next::Nothing)) {
+                let is_empty = self.spool.backlog().segments == 0;
+                if is_empty {
                     self.unanswered_since = None;
-                    if self.wish.is_at_least(Wish::FINISH) {
-                        return if self.spool.backlog().segments == 0 { End::Delivered } else { End::GaveUp };
-                    }
-                } else if self.is_out_of_patience() {
+                } else {
+                    // Segments that are refused for good may be what a producer waits behind.
+                    self.unanswered_since.get_or_insert_with(Instant::now);
+                }
+                if matches!(next, Some(Next::Nothing)) && self.wish.is_at_least(Wish::FINISH) {
+                    return if is_empty { End::Delivered } else { End::GaveUp };
+                }
+                if self.is_out_of_patience() {
                     return End::GaveUp;
                 }
             } else if self.is_out_of_patience() {

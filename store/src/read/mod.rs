@@ -317,6 +317,15 @@ impl Reader<'_> {
                 "live and replayed traffic are added together here; --sensor and --run tell them apart";
             note("mixed-kinds", text.to_owned());
         }
+        let seen = report.source.iter().flat_map(|source| &source.seen);
+        for run in seen.filter(|run| run.kind == "replay" && run.state != "finished") {
+            let state = if run.state.is_empty() { "said nothing of itself" } else { run.state.as_str() };
+            let text = format!(
+                "run '{}' of sensor '{}' is not whole ({state}): a part of its rows may be missing",
+                run.run, run.sensor
+            );
+            note("unfinished-run", text);
+        }
         let in_zones: u64 = report.zones.iter().map(|zone| zone.queries).sum();
         let in_all = report.messages.queries;
         if in_names != in_all || in_zones > in_all {

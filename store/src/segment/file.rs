@@ -381,7 +381,9 @@ mod tests {
             octets[at] ^= 1 << (at % 8);
             fs::write(&path, &octets).unwrap();
             let verified = Segment::open(&path).and_then(Segment::verify);
-            assert!(verified.is_err_and(|error| error.is_damage()), "octet {at}");
+            // Another version may be a later lowtide's: such a segment is not sent, and stays where it is.
+            let is_version = (8..12).contains(&at);
+            assert!(verified.is_err_and(|error| error.is_damage() != is_version), "octet {at}");
             octets[at] ^= 1 << (at % 8);
         }
     }

@@ -53,9 +53,9 @@ pub enum SegmentError {
 }
 
 impl SegmentError {
-    /// Whether the file itself is bad. Otherwise only reading failed, and may work later.
+    /// Whether the file itself is bad. Otherwise only reading failed, and may work later, or with a newer lowtide.
     pub const fn is_damage(&self) -> bool {
-        !matches!(self, Self::Io(_))
+        !matches!(self, Self::Io(_) | Self::Version(_))
     }
 }
 

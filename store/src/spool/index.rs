@@ -144,7 +144,7 @@ impl Index {
     /// all its rows there.
     pub fn claim(&mut self, now: Instant) -> Next {
         let is_last = |record: &Record| record.table == Table::SensorRun;
-        let rows_left = self.records.values().any(|record| !is_last(record) && record.state != State::Parked);
+        let rows_left = self.records.values().any(|record| !is_last(record));
         let mut later: Option<Instant> = None;
         let mut in_flight = false;
         for (name, record) in &mut self.records {

@@ -202,9 +202,9 @@ impl Spool {
 
     /// One attempt; the outer error is one of writing.
     fn try_put(&self, header: &Header, block: &[u8]) -> Result<Result<Put, SpoolError>, SegmentError> {
-        // What tells of losses is taken beyond the bound, by a sixteenth at most.
+        // What tells of losses is taken beyond the bound, by a sixteenth or a mebibyte.
         let max_octets = match header.table.is_account() {
-            true => self.options.max_octets.saturating_add(self.options.max_octets / 16),
+            true => self.options.max_octets.saturating_add((self.options.max_octets / 16).max(1 << 20)),
             false => self.options.max_octets,
         };
         if self.options.when_full == WhenFull::DropNewest && !self.state().index.has_room(1, max_octets) {
