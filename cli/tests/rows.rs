@@ -390,3 +390,63 @@ fn a_million_messages_and_ten_kills() {
     assert_eq!(report(&output.join().unwrap()), plain);
     compare(&server, "killed", &plain);
 }
+
+/// One query and its response over UDP and IPv4, as frames of a pcap file, a millisecond apart.
+fn exchange(seconds: u32, number: u16) -> Vec<u8> {
+    let name = format!("n{number}");
+    let question = [&[name.len() as u8], name.as_bytes(), b"\x04test\0\0\x01\0\x01"].concat();
+    let mut frames = Vec::new();
+    for (flags, ports, addresses, micros) in [
+        ([0x01, 0x00], [40_000u16, 53], [[10, 0, 0, 1], [192, 0, 2, 53]], 0u32),
+        ([0x85, 0x80], [53, 40_000], [[192, 0, 2, 53], [10, 0, 0, 1]], 1_000),
+    ] {
+        let message = [&number.to_be_bytes()[..], &flags, &[0, 1, 0, 0, 0, 0, 0, 0], &question].concat();
+        let udp_octets = message.len() as u16 + 8;
+        let mut frame = [0u8; 12].to_vec();
+        frame.extend([0x08, 0x00, 0x45, 0]);
+        frame.extend((udp_octets + 20).to_be_bytes());
+        frame.extend([0, 0, 0, 0, 64, 17, 0, 0]);
+        frame.extend(addresses.as_flattened());
+        frame.extend(ports.iter().flat_map(|port| port.to_be_bytes()));
+        frame.extend(udp_octets.to_be_bytes());
+        frame.extend([0, 0]);
+        frame.extend(message);
+        let octets = frame.len() as u32;
+        frames.extend([seconds, micros, octets, octets].iter().flat_map(|field| field.to_le_bytes()));
+        frames.extend(frame);
+    }
+    frames
+}
+
+#[test]
+fn clocks_that_leap_about_lose_no_row_and_fold_no_name() {
+    if support::skipped() {
+        return;
+    }
+    let server = Server::start();
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("leap.pcap");
+    let mut octets =
+        [0xa1b2_c3d4u32, 0x0004_0002, 0, 0, 65_535, 1].map(u32::to_le_bytes).as_flattened().to_vec();
+    // A few messages of the year 2096, then a clock that is right but for every seventh message, which is of 1970.
+    for number in 0..2_000 {
+        let seconds = match number {
+            0..20 => 4_000_000_000 + u32::from(number),
+            _ if number % 7 == 0 => u32::from(number),
+            _ => 1_763_000_000 + u32::from(number),
+        };
+        octets.extend(exchange(seconds, number));
+    }
+    std::fs::write(&file, octets).unwrap();
+    let url = server.url("leap");
+    let output =
+        replay(&["--clickhouse", &url, "--interval", "1s", "--max-rows", "40000"], &file).output().unwrap();
+    let said = report(&output);
+    assert_eq!(said["messages"]["queries"], 2_000);
+    compare(&server, "leap", &said);
+    assert_eq!(server.query("SELECT count() FROM leap.traffic WHERE qname = '(others)'"), "0");
+    let delivered = String::from_utf8_lossy(&output.stderr).into_owned();
+    let segments: u32 =
+        delivered.rsplit(" rows in ").next().unwrap().split(' ').next().unwrap().parse().unwrap();
+    assert!(segments < 20, "three months make few segments: {delivered}");
+}
