@@ -1,44 +1,111 @@
-//! What each source showed in each interval of traffic time: the evidence that silence was watched.
+//! What each source showed in each interval of traffic time, and what of it was lost: the evidence that silence was watched.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::Ipv6Addr;
 
+use foldhash::fast::RandomState;
 use lowtide_proto::Timestamp;
 
-/// What one source showed in one interval.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// Servers of a source that get rows of their own, beside those that the operator named: a resolver asks thousands.
+const MAX_SERVERS: usize = 64;
+
+/// What one source showed in one interval, and what it lost; or what it showed of one server.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CoverageRow {
     /// Start of the interval.
     pub start: Timestamp,
     /// Number of the source.
     pub source: usize,
+    /// The server that the row is about; `None` = all that the source showed.
+    pub server: Option<Ipv6Addr>,
     /// Packets or dnstap frames.
     pub frames: u64,
     /// Octets of those frames as captured.
     pub octets: u64,
     /// DNS messages that they completed.
     pub messages: u64,
-    /// The earliest time of a frame.
-    pub first: Timestamp,
-    /// The latest time of a frame.
-    pub last: Timestamp,
+    /// The earliest and the latest time of a frame; `None` without one.
+    pub seen: Option<(Timestamp, Timestamp)>,
+    /// Signs of life, one a second, with or without traffic. Of files there are none.
+    pub heartbeats: u64,
+    /// What was lost, by reason: frames, or milliseconds where the reason's name ends in `_ms`.
+    pub lost: BTreeMap<&'static str, u64>,
+    /// Whether more was lost, or may have been, than anybody can count.
+    pub unknown: bool,
 }
 
-/// Counts frames by interval and source.
+impl CoverageRow {
+    fn saw(&mut self, time: Timestamp) {
+        let (first, last) = self.seen.unwrap_or((time, time));
+        self.seen = Some((first.min(time), last.max(time)));
+    }
+
+    /// Adds another row of this interval, source and server.
+    fn add(&mut self, other: Self) {
+        self.frames += other.frames;
+        self.octets += other.octets;
+        self.messages += other.messages;
+        if let Some((first, last)) = other.seen {
+            self.saw(first);
+            self.saw(last);
+        }
+        self.heartbeats += other.heartbeats;
+        for (reason, count) in other.lost {
+            *self.lost.entry(reason).or_default() += count;
+        }
+        self.unknown |= other.unknown;
+    }
+}
+
+/// Number of the interval, source, server.
+type Key = (u64, usize, Option<Ipv6Addr>);
+
+/// Counts what was seen and what was lost by interval and source.
 #[derive(Debug)]
 pub struct Coverage {
     /// Nanoseconds of an interval.
     width: u64,
-    rows: BTreeMap<(u64, usize), CoverageRow>,
-    /// The row last counted in: the next frame most likely belongs to it too.
+    rows: BTreeMap<Key, CoverageRow>,
+    /// The row of a source last counted in: the next frame most likely belongs to it too.
     current: CoverageRow,
     /// DNS messages before the next frame.
     messages: u64,
+    servers: Servers,
+}
+
+/// Which servers have rows, and what they showed since the rows were last handed out.
+#[derive(Debug, Default)]
+struct Servers {
+    configured: HashSet<Ipv6Addr, RandomState>,
+    admitted: HashMap<usize, HashSet<Ipv6Addr, RandomState>, RandomState>,
+    seen: HashMap<(u64, usize, Ipv6Addr), (u64, Timestamp, Timestamp), RandomState>,
+}
+
+impl Servers {
+    fn has_row(&mut self, source: usize, server: Ipv6Addr) -> bool {
+        if self.configured.contains(&server) {
+            return true;
+        }
+        let admitted = self.admitted.entry(source).or_default();
+        admitted.contains(&server) || (admitted.len() < MAX_SERVERS && admitted.insert(server))
+    }
 }
 
 impl Coverage {
     /// Nothing seen yet; intervals of `width` nanoseconds.
     pub fn new(width: u64) -> Self {
-        Self { width: width.max(1), rows: BTreeMap::new(), current: CoverageRow::default(), messages: 0 }
+        Self {
+            width: width.max(1),
+            rows: BTreeMap::new(),
+            current: CoverageRow::default(),
+            messages: 0,
+            servers: Servers::default(),
+        }
+    }
+
+    /// Gives these servers rows of their own, whatever others there are.
+    pub fn watch(&mut self, servers: impl IntoIterator<Item = Ipv6Addr>) {
+        self.servers.configured = servers.into_iter().collect();
     }
 
     /// Counts a frame of `source`; `messages` is how many DNS messages there were in all up to this frame.
@@ -55,29 +122,95 @@ impl Coverage {
         row.frames += 1;
         row.octets += octets as u64;
         row.messages += messages - self.messages;
-        row.first = row.first.min(time);
-        row.last = row.last.max(time);
+        row.saw(time);
         self.messages = messages;
+    }
+
+    /// Counts a DNS message from or to `server`, for its own row.
+    #[inline]
+    pub fn server(&mut self, source: usize, server: Ipv6Addr, time: Timestamp) {
+        let number = time.0 / self.width;
+        if let Some((messages, first, last)) = self.servers.seen.get_mut(&(number, source, server)) {
+            *messages += 1;
+            *first = (*first).min(time);
+            *last = (*last).max(time);
+        } else if self.servers.has_row(source, server) {
+            self.servers.seen.insert((number, source, server), (1, time, time));
+        }
+    }
+
+    /// Says that `source` was watched at this moment, whether or not it showed anything.
+    pub fn heartbeat(&mut self, source: usize, time: Timestamp) {
+        self.row(time, source).heartbeats += 1;
+    }
+
+    /// Counts what was lost of `source`: frames, or milliseconds where the reason's name ends in `_ms`.
+    pub fn lost(&mut self, source: usize, time: Timestamp, reason: &'static str, count: u64) {
+        if count > 0 {
+            *self.row(time, source).lost.entry(reason).or_default() += count;
+        }
+    }
+
+    /// Says that of `source`, at this moment, more may have been lost than anybody can count.
+    pub fn unknown(&mut self, source: usize, time: Timestamp) {
+        self.row(time, source).unknown = true;
+    }
+
+    /// Says that nobody watched `source` from one moment to another: `reason`, in milliseconds of each interval.
+    pub fn gap(&mut self, source: usize, from: Timestamp, to: Timestamp, reason: &'static str) {
+        let mut from = from.0;
+        while from < to.0 {
+            let end = (from / self.width + 1).saturating_mul(self.width).min(to.0);
+            let millis = (end - from).div_ceil(1_000_000);
+            self.lost(source, Timestamp(from), reason, millis);
+            self.unknown(source, Timestamp(from));
+            from = end;
+        }
+    }
+
+    fn row(&mut self, time: Timestamp, source: usize) -> &mut CoverageRow {
+        let number = time.0 / self.width;
+        let start = Timestamp(number * self.width);
+        let new = || CoverageRow { start, source, ..CoverageRow::default() };
+        self.rows.entry((number, source, None)).or_insert_with(new)
     }
 
     #[cold]
     fn turn_to(&mut self, source: usize, time: Timestamp) {
         self.keep_current();
-        let number = time.0 / self.width;
-        let new = CoverageRow {
-            start: Timestamp(number * self.width),
-            source,
-            first: time,
-            last: time,
-            ..CoverageRow::default()
-        };
-        self.current = self.rows.remove(&(number, source)).unwrap_or(new);
+        let start = Timestamp(time.0 / self.width * self.width);
+        self.current = CoverageRow { start, source, ..CoverageRow::default() };
     }
 
     fn keep_current(&mut self) {
         if self.current.frames > 0 {
             let row = std::mem::take(&mut self.current);
-            self.rows.insert((row.start.0 / self.width, row.source), row);
+            self.absorb(row);
+        }
+    }
+
+    /// Adds a row that somebody else counted.
+    pub fn absorb(&mut self, row: CoverageRow) {
+        let key = (row.start.0 / self.width, row.source, row.server);
+        match self.rows.get_mut(&key) {
+            Some(known) => known.add(row),
+            None => {
+                self.rows.insert(key, row);
+            }
+        }
+    }
+
+    fn keep_servers(&mut self) {
+        let width = self.width;
+        for ((number, source, server), (messages, first, last)) in std::mem::take(&mut self.servers.seen) {
+            self.absorb(CoverageRow {
+                start: Timestamp(number * width),
+                source,
+                server: Some(server),
+                messages,
+                seen: Some((first, last)),
+                ..CoverageRow::default()
+            });
         }
     }
 
@@ -90,7 +223,8 @@ impl Coverage {
     /// interval makes another row of it: rows of one interval and source add up.
     pub fn close(&mut self, moment: Timestamp) -> Vec<CoverageRow> {
         self.keep_current();
-        let open = self.rows.split_off(&(moment.0 / self.width, 0));
+        self.keep_servers();
+        let open = self.rows.split_off(&(moment.0 / self.width, 0, None));
         std::mem::replace(&mut self.rows, open).into_values().collect()
     }
 }
@@ -107,15 +241,48 @@ mod tests {
             coverage.frame(source, Timestamp(time), 100, at as u64 * 2);
         }
         let rows = |rows: Vec<CoverageRow>| -> Vec<_> {
-            rows.iter().map(|row| (row.start.0, row.source, row.frames, row.first.0, row.last.0)).collect()
+            let times = |row: &CoverageRow| row.seen.map(|(first, last)| (first.0, last.0)).unwrap();
+            rows.iter().map(|row| (row.start.0, row.source, row.frames, times(row))).collect()
         };
         let closed = coverage.close(Timestamp(125));
         assert_eq!(closed.iter().map(|row| row.messages).sum::<u64>(), 2 * 4);
-        assert_eq!(rows(closed), [(0, 1, 1, 5, 5), (60, 0, 3, 61, 119), (60, 1, 1, 62, 62)]);
+        assert_eq!(rows(closed), [(0, 1, 1, (5, 5)), (60, 0, 3, (61, 119)), (60, 1, 1, (62, 62))]);
         coverage.frame(0, Timestamp(100), 1, 12);
         assert_eq!(
             rows(coverage.close(Timestamp(u64::MAX))),
-            [(60, 0, 1, 100, 100), (120, 0, 1, 120, 120), (180, 0, 1, 200, 200)]
+            [(60, 0, 1, (100, 100)), (120, 0, 1, (120, 120)), (180, 0, 1, (200, 200))]
         );
+    }
+
+    #[test]
+    fn a_gap_is_told_in_each_interval_it_touches() {
+        let mut coverage = Coverage::new(1_000_000_000);
+        coverage.gap(3, Timestamp(900_000_000), Timestamp(2_200_000_000), "stalled_ms");
+        coverage.gap(3, Timestamp(5_000_000_000), Timestamp(5_000_000_000), "stalled_ms");
+        coverage.heartbeat(3, Timestamp(2_300_000_000));
+        let told: Vec<_> = coverage
+            .close(Timestamp(u64::MAX))
+            .into_iter()
+            .map(|row| (row.start.0 / 1_000_000_000, row.lost["stalled_ms"], row.heartbeats, row.unknown))
+            .collect();
+        assert_eq!(told, [(0, 100, 0, true), (1, 1000, 0, true), (2, 200, 1, true)]);
+    }
+
+    #[test]
+    fn servers_have_rows_up_to_a_bound_and_named_ones_always() {
+        let mut coverage = Coverage::new(60);
+        let named = Ipv6Addr::from_bits(1 << 64);
+        coverage.watch([named]);
+        for host in 0..2 * MAX_SERVERS as u128 {
+            coverage.server(0, Ipv6Addr::from_bits(host), Timestamp(7));
+        }
+        coverage.server(0, named, Timestamp(9));
+        coverage.server(0, named, Timestamp(8));
+        coverage.server(1, Ipv6Addr::from_bits(500), Timestamp(8));
+        let rows = coverage.close(Timestamp(60));
+        let of = |source| rows.iter().filter(move |row| row.source == source && row.server.is_some());
+        assert_eq!((of(0).count(), of(1).count()), (MAX_SERVERS + 1, 1));
+        let row = rows.iter().find(|row| row.server == Some(named)).unwrap();
+        assert_eq!((row.messages, row.seen), (2, Some((Timestamp(8), Timestamp(9)))));
     }
 }

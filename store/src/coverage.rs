@@ -1,7 +1,5 @@
 //! Rows of the table `coverage`.
 
-use std::collections::BTreeMap;
-
 use lowtide_aggregate::CoverageRow;
 use lowtide_proto::time::NANOS_PER_SECOND;
 
@@ -55,38 +53,24 @@ impl CoverageBlock {
         self.rows
     }
 
-    /// Appends what a source showed.
+    /// Appends what a source showed and lost.
     pub fn push(&mut self, source: &str, row: &CoverageRow) {
-        let seconds = u32::try_from(row.start.0 / NANOS_PER_SECOND).unwrap_or(u32::MAX);
-        self.push_row(seconds, source, &BTreeMap::new());
-        self.frames.push(row.frames);
-        self.octets.push(row.octets);
-        self.messages.push(row.messages);
-        self.first.push(Some(row.first.0));
-        self.last.push(Some(row.last.0));
-    }
-
-    /// Appends what was lost of an interval, by reason, without anything that was seen.
-    pub fn push_loss(&mut self, seconds: u32, source: &str, lost: &BTreeMap<&'static str, u64>) {
-        self.push_row(seconds, source, lost);
-        self.frames.push(0);
-        self.octets.push(0);
-        self.messages.push(0);
-        self.first.push(None);
-        self.last.push(None);
-    }
-
-    fn push_row(&mut self, seconds: u32, source: &str, lost: &BTreeMap<&'static str, u64>) {
         self.rows += 1;
-        self.interval.push(seconds);
+        self.interval.push(u32::try_from(row.start.0 / NANOS_PER_SECOND).unwrap_or(u32::MAX));
         self.sensor.push();
         self.run.push();
         self.kind.push();
         self.source.push(source.as_bytes());
-        self.server.push(b"");
-        self.heartbeats.push(0);
-        self.lost.push(lost.iter().map(|(&reason, &count)| (Word(reason), count)));
-        self.unknown.push(0);
+        let server = row.server.map(|server| server.to_canonical().to_string()).unwrap_or_default();
+        self.server.push(server.as_bytes());
+        self.frames.push(row.frames);
+        self.octets.push(row.octets);
+        self.messages.push(row.messages);
+        self.first.push(row.seen.map(|(first, _)| first.0));
+        self.last.push(row.seen.map(|(_, last)| last.0));
+        self.heartbeats.push(row.heartbeats);
+        self.lost.push(row.lost.iter().map(|(&reason, &count)| (Word(reason), count)));
+        self.unknown.push(u64::from(row.unknown));
     }
 
     fn columns(&self) -> [(&'static str, &dyn Column); 14] {

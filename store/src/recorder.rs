@@ -12,6 +12,7 @@ use jiff::tz::TimeZone;
 use lowtide_aggregate::CoverageRow;
 use lowtide_aggregate::names::PARTITIONS;
 use lowtide_aggregate::window::{Closed, Window};
+use lowtide_proto::Timestamp;
 use lowtide_proto::time::NANOS_PER_SECOND;
 
 use crate::coverage::CoverageBlock;
@@ -25,6 +26,8 @@ pub enum Recorded {
     Windows(Closed),
     /// What the sources showed before the next mark.
     Coverage(Vec<CoverageRow>),
+    /// One more source, whose number is how many there were before.
+    Source(String),
 }
 
 /// The rows of one segment before it is written.
@@ -130,6 +133,11 @@ impl<S: SegmentSink> Recorder<S> {
         self.written.iter().map(|(&table, &(_, rows))| (table, rows)).collect()
     }
 
+    /// How many marks are complete: all windows and coverage before them have been taken.
+    pub const fn marks(&self) -> u64 {
+        self.next_mark
+    }
+
     /// Where segments go.
     pub const fn sink(&mut self) -> &mut S {
         &mut self.sink
@@ -146,6 +154,7 @@ impl<S: SegmentSink> Recorder<S> {
                 self.covered.insert(self.covered_marks, rows);
                 self.covered_marks += 1;
             }
+            Recorded::Source(name) => self.sources.push(name),
         }
         while self.closed.get(&self.next_mark).is_some_and(|closed| closed.len() == PARTITIONS)
             && let Some(covered) = self.covered.remove(&self.next_mark)
@@ -229,7 +238,9 @@ impl<S: SegmentSink> Recorder<S> {
         source: &str,
         lost: &BTreeMap<&'static str, u64>,
     ) -> Result<(), S::Error> {
-        Self::open_coverage(&mut self.coverage, &self.key, seconds).push_loss(seconds, source, lost);
+        let start = Timestamp::new(u64::from(seconds), 0);
+        let row = CoverageRow { start, lost: lost.clone(), ..CoverageRow::default() };
+        Self::open_coverage(&mut self.coverage, &self.key, seconds).push(source, &row);
         self.cut_full_coverage(seconds)
     }
 

@@ -15,24 +15,24 @@
 //! When rows are recorded, this thread also says, at their place in the order of events, which zones were learnt and
 //! which windows are over. So the rows do not depend on the number of threads either.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::thread::{self, ScopedJoinHandle};
 use std::time::Duration;
 
-use crossbeam::channel::{Receiver, Sender, bounded};
-use lowtide_aggregate::names::{PARTITIONS, partition};
+use crossbeam::channel::{Sender, bounded};
+use lowtide_aggregate::names::PARTITIONS;
 use lowtide_aggregate::report::{Damaged, Input, Report};
 use lowtide_aggregate::summary::{self, Counted, rfc3339};
-use lowtide_aggregate::{
-    Accounts, Coverage, Event, EventBatch, EventSink, Exchange, Mark, Matcher, MatcherLimits, MessageCounts,
-    Names, Windows, ZoneMap,
-};
+use lowtide_aggregate::{Accounts, Coverage, Matcher, MatcherLimits, MessageCounts, Names, Windows, ZoneMap};
 use lowtide_capture::{Record, Timeline};
 use lowtide_decode::{Decoder, DecoderLimits, Ports, Sink};
-use lowtide_proto::{Name, NameBuf, Observation, Timestamp};
+use lowtide_proto::{NameBuf, Observation, Timestamp};
 use lowtide_store::recorder::Recorded;
 
+use super::fan::{Counting, Fan, Lane, Marks};
+use super::shard::{QUEUE, Shard, count_batches};
+use super::{Recording, nanos};
 use crate::error::Error;
 use crate::progress::Progress;
 
@@ -57,26 +57,8 @@ pub struct ReplayOptions {
     pub zones: Vec<NameBuf>,
 }
 
-/// Where a replay's rows go, besides its report.
-#[derive(Clone, Debug)]
-pub struct Recording {
-    /// Takes closed windows and coverage. The replay waits while it is full.
-    pub rows: Sender<Recorded>,
-    /// Rows of open windows, about; the least asked names beyond are counted in their zone alone.
-    pub max_rows: usize,
-}
-
-/// Events in a batch: large enough that crossing a queue costs little, small enough for the cache.
-const BATCH: usize = 4096;
-
-/// Batches that may wait for a shard.
-const QUEUE: usize = 4;
-
 /// Frames between two looks at the progress.
 const PROGRESS_FRAMES: u64 = 16_384;
-
-/// Intervals that windows may be open for. A capture has few, but for one whose times leap about.
-const MAX_OPEN: usize = 64;
 
 /// Rows of coverage that may wait for their interval's end.
 const MAX_COVERAGE: usize = 4_096;
@@ -97,9 +79,9 @@ pub fn replay(
     let new_names = || Names::new(options.max_names, &zones);
     let shards = options.threads.saturating_sub(1).min(PARTITIONS);
     let new_shard = |shard: usize, shards: usize| Shard {
-        names: new_names(),
+        names: Some(new_names()),
         windows: recording.map(|recording| {
-            let partitions = (0..PARTITIONS).filter(|partition| partition % shards == shard);
+            let partitions = Shard::partitions(shard, shards);
             (
                 Windows::new(partitions, nanos(options.interval), recording.max_rows, &zones),
                 recording.rows.clone(),
@@ -116,7 +98,7 @@ pub fn replay(
     } else {
         thread::scope(|scope| -> Result<_, Error> {
             let mut lanes = Vec::new();
-            let mut threads: Vec<ScopedJoinHandle<'_, Names>> = Vec::new();
+            let mut threads: Vec<ScopedJoinHandle<'_, Option<Names>>> = Vec::new();
             for shard in 0..shards {
                 let (full, filled) = bounded(QUEUE);
                 let (emptied, empty) = bounded(QUEUE + 1);
@@ -134,10 +116,9 @@ pub fn replay(
             run?;
             let mut all = new_names();
             for thread in threads {
+                let names = thread.join().ok().flatten();
                 all.adopt(
-                    thread
-                        .join()
-                        .map_err(|_| Error::Failed("a thread that counts names failed".to_owned()))?,
+                    names.ok_or_else(|| Error::Failed("a thread that counts names failed".to_owned()))?,
                 );
             }
             Ok((read, all))
@@ -145,182 +126,6 @@ pub fn replay(
     };
     progress.finish();
     Ok(read.report(&names, zones, options.top))
-}
-
-const fn nanos(duration: Duration) -> u64 {
-    let nanos = duration.as_nanos();
-    if nanos > u64::MAX as u128 { u64::MAX } else { nanos as u64 }
-}
-
-/// What is counted of the names of some partitions.
-struct Shard {
-    names: Names,
-    windows: Option<(Windows, Sender<Recorded>)>,
-}
-
-impl Shard {
-    fn count(&mut self, batch: &EventBatch) {
-        self.names.count(batch);
-        if let Some((windows, rows)) = &mut self.windows {
-            // A recorder that failed takes nothing any more; the reading thread finds that out.
-            windows.count(batch, |closed| drop(rows.send(Recorded::Windows(closed))));
-        }
-    }
-}
-
-/// A shard's thread: counts batches until there are no more.
-fn count_batches(mut shard: Shard, filled: &Receiver<EventBatch>, emptied: &Sender<EventBatch>) -> Names {
-    for mut batch in filled {
-        shard.count(&batch);
-        batch.clear();
-        // When the reader has enough batches, this one's memory is given back.
-        let _ = emptied.try_send(batch);
-    }
-    shard.names
-}
-
-/// Where the events of some partitions are counted.
-enum Counting {
-    Here(Box<Shard>),
-    There { full: Sender<EventBatch>, empty: Receiver<EventBatch> },
-}
-
-/// The way of the events to one shard.
-struct Lane {
-    batch: EventBatch,
-    counting: Option<Counting>,
-}
-
-impl Lane {
-    fn new(counting: Counting) -> Self {
-        Self { batch: EventBatch::default(), counting: Some(counting) }
-    }
-
-    fn flush(&mut self) {
-        match &mut self.counting {
-            Some(Counting::Here(shard)) => {
-                shard.count(&self.batch);
-                self.batch.clear();
-            }
-            Some(Counting::There { full, empty }) => {
-                let next = empty.try_recv().unwrap_or_default();
-                let batch = std::mem::replace(&mut self.batch, next);
-                // Only a shard that failed closes its end; joining it tells.
-                let _ = full.send(batch);
-            }
-            None => {}
-        }
-    }
-}
-
-/// What the reading thread keeps so that windows are closed at the right place.
-struct Marks {
-    zones: ZoneMap,
-    /// Nanoseconds of an interval.
-    width: u64,
-    /// Windows are closed when nothing before this moment is to come.
-    next: Timestamp,
-    /// Intervals of events since then.
-    open: BTreeSet<u64>,
-    latest: Option<u64>,
-}
-
-impl Marks {
-    fn new(width: u64, zones: ZoneMap) -> Self {
-        Self { zones, width: width.max(1), next: Timestamp(0), open: BTreeSet::new(), latest: None }
-    }
-
-    #[inline]
-    fn event(&mut self, event: &Event) {
-        let number = event.time.0 / self.width;
-        if self.latest != Some(number) {
-            self.latest = Some(number);
-            self.open.insert(number);
-        }
-    }
-
-    /// Up to which moment windows are to be closed now, if any are.
-    #[inline]
-    fn due(&mut self, settled: Timestamp) -> Option<Timestamp> {
-        let number = settled.0 / self.width;
-        if self.open.len() > MAX_OPEN {
-            self.open.clear();
-            self.latest = None;
-            self.next = Timestamp((number + 1).saturating_mul(self.width));
-            return Some(Timestamp(u64::MAX));
-        }
-        if settled < self.next {
-            // Traffic time was far ahead and stepped back: windows are to close where it is now.
-            if settled.0.saturating_add(self.width.saturating_mul(2)) < self.next.0 {
-                self.next = Timestamp((number + 1).saturating_mul(self.width));
-            }
-            return None;
-        }
-        self.next = Timestamp((number + 1).saturating_mul(self.width));
-        self.open = self.open.split_off(&number);
-        Some(Timestamp(number * self.width))
-    }
-}
-
-/// Counts events and hands them on to the shards of their names.
-struct Fan {
-    accounts: Accounts,
-    lanes: Vec<Lane>,
-    marks: Option<Marks>,
-}
-
-impl EventSink for Fan {
-    #[inline]
-    fn event(&mut self, event: &Event, exchange: &Exchange, name: &[u8]) {
-        self.accounts.count(event, exchange.server);
-        let partition = partition(name);
-        let lanes = self.lanes.len();
-        if let Some(lane) = self.lanes.get_mut(partition % lanes) {
-            lane.batch.push(event, name, partition);
-            if self.marks.is_some() {
-                lane.batch.push_exchange(exchange);
-            }
-            if lane.batch.len() >= BATCH {
-                lane.flush();
-            }
-        }
-        if let Some(marks) = &mut self.marks {
-            marks.event(event);
-            if let Some(zone) = event.zone_labels.and_then(|labels| marks.zones.learn(Name(name), labels)) {
-                let mark = Mark::Zone(zone.0.into());
-                self.lanes.iter_mut().for_each(|lane| lane.batch.mark(mark.clone()));
-            }
-        }
-    }
-}
-
-impl Fan {
-    /// Closes the windows that ended by `moment`.
-    fn close_windows(&mut self, moment: Timestamp) {
-        for lane in &mut self.lanes {
-            lane.batch.mark(Mark::Close(moment));
-            lane.flush();
-        }
-    }
-
-    /// Sends what is left and lets the shards end.
-    fn close(&mut self) {
-        for lane in &mut self.lanes {
-            lane.flush();
-            lane.counting = None;
-        }
-    }
-
-    /// The names counted in this thread.
-    fn names(&mut self) -> Option<Names> {
-        self.lanes.iter_mut().find_map(|lane| {
-            lane.flush();
-            match lane.counting.take() {
-                Some(Counting::Here(shard)) => Some(shard.names),
-                _ => None,
-            }
-        })
-    }
 }
 
 /// Counts and pairs messages.
@@ -363,11 +168,7 @@ impl Read {
             tally: Tally {
                 messages: MessageCounts::default(),
                 matcher: Matcher::new(MatcherLimits { query_timeout, ..MatcherLimits::default() }),
-                fan: Fan {
-                    accounts: Accounts::new(width),
-                    lanes,
-                    marks: recording.map(|_| Marks::new(width, zones())),
-                },
+                fan: Fan::new(Accounts::new(width), lanes, recording.map(|_| Marks::new(width, zones()))),
             },
             coverage: recording.map(|recording| (Coverage::new(width), recording.rows.clone())),
         }
