@@ -234,6 +234,11 @@ impl Accounts {
         self.other_servers.iter().map(|(&role, account)| (role, account))
     }
 
+    /// What was counted of a role so far, its sums over intervals apart.
+    pub fn role(&self, role: Role) -> Option<&RoleAccount> {
+        self.roles.get(role as usize)
+    }
+
     /// The roles that were seen; to be asked once the accounts are closed.
     pub fn roles(&self) -> impl Iterator<Item = (Role, &RoleAccount)> {
         let seen =

@@ -1,6 +1,7 @@
 //! What the matcher says and the accounts count: one event a transaction, and one for each message beyond its pair.
 
 use std::net::Ipv6Addr;
+use std::sync::Arc;
 
 use lowtide_proto::{Qtype, Rcode, Role, Timestamp, Transport};
 
@@ -89,11 +90,22 @@ pub trait EventSink {
     fn event(&mut self, event: &Event, exchange: &Exchange, name: &[u8]);
 }
 
+/// What an operator may change while traffic is counted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Configuration {
+    /// The operator's zones, as lower-cased wire names.
+    pub zones: Vec<Vec<u8>>,
+    /// Rows of all open windows, about.
+    pub max_rows: usize,
+}
+
 /// Something that every partition must learn at its place in the order of events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Mark {
     /// An authoritative answer named a zone that was not known before (wire form).
     Zone(Box<[u8]>),
+    /// From here on these are the operator's zones, and so many rows may be open.
+    Configure(Arc<Configuration>),
     /// No event before this moment is to come, but for stragglers: windows that ended by then can be closed.
     Close(Timestamp),
 }

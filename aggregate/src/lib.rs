@@ -24,7 +24,7 @@ pub mod zones;
 
 pub use accounts::Accounts;
 pub use coverage::{Coverage, CoverageRow};
-pub use event::{Event, EventBatch, EventSink, Exchange, Mark, Outcome};
+pub use event::{Configuration, Event, EventBatch, EventSink, Exchange, Mark, Outcome};
 pub use messages::MessageCounts;
 pub use names::Names;
 pub use transaction::{Matcher, MatcherLimits};

@@ -52,6 +52,12 @@ impl ZoneMap {
         map
     }
 
+    /// Puts other zones in the place of the operator's; what was learnt stays.
+    pub fn configure<'a>(&mut self, zones: impl IntoIterator<Item = &'a [u8]>) {
+        self.configured = ZoneSet::default();
+        zones.into_iter().for_each(|zone| self.configured.insert(zone));
+    }
+
     /// Learns the zone that an answer about `name` named; the zone, if it is new.
     pub fn learn<'a>(&mut self, name: Name<'a>, zone_labels: u8) -> Option<Name<'a>> {
         let zone = name.suffix(usize::from(zone_labels));

@@ -61,6 +61,13 @@ pub struct ToSpool {
     key: RunKey,
 }
 
+impl ToSpool {
+    /// Segments of a run go into this spool.
+    pub fn new(spool: &Arc<Spool>, key: &RunKey) -> Self {
+        Self { spool: Arc::clone(spool), key: key.clone() }
+    }
+}
+
 impl SegmentSink for ToSpool {
     type Error = SpoolError;
 
@@ -173,7 +180,7 @@ pub fn begin(
     let delivery = server.deliver(&spool, Some(check_and_begin(run.clone())))?;
     complain(&format!("run '{}' of sensor '{}' goes to {url}", key.run, key.sensor));
     let (rows, taken) = bounded::<Recorded>(QUEUE);
-    let sink = ToSpool { spool: Arc::clone(&spool), key: key.clone() };
+    let sink = ToSpool::new(&spool, &key);
     let mut recorder = Recorder::new(key, run.inputs.clone(), record.segment_rows, sink);
 
     let recorder = thread::Builder::new()
@@ -209,7 +216,8 @@ impl Running {
         };
         run.account = report.map(account).unwrap_or_default();
         let mut recorder = recorded.and_then(|mut recorder| {
-            tell_losses(&mut recorder, &spool, &mut run)?;
+            run.account.dropped = tell_losses(&mut recorder, &spool)?;
+            recorder.cut()?;
             run.account.rows = recorder.rows();
             Ok(recorder)
         });
@@ -331,14 +339,20 @@ fn account(report: &Report) -> Account {
     Account::of(report, first, times(|input| input.last.as_deref()).max())
 }
 
-/// Writes what was lost on the way into `coverage` and into the run's row.
-fn tell_losses(
+/// Writes what was lost in the spool since this was last done into `coverage`; the sums by reason.
+///
+/// # Errors
+/// What the spool says.
+pub fn tell_losses(
     recorder: &mut Recorder<ToSpool>,
     spool: &Spool,
-    run: &mut SensorRun,
-) -> Result<(), SpoolError> {
+) -> Result<BTreeMap<&'static str, u64>, SpoolError> {
+    let mut sums = BTreeMap::new();
     for (key, loss) in spool.take_losses().iter() {
-        if key.sensor != run.key.sensor || key.run != run.key.run {
+        let run = &recorder.sink().key;
+        // A live sensor's spool may hold what an earlier run of it left: that is the sensor's loss all the same.
+        let is_ours = key.sensor == run.sensor && (run.kind == Kind::Live || key.run == run.run);
+        if !is_ours {
             continue;
         }
         let lost = [
@@ -348,12 +362,12 @@ fn tell_losses(
         ];
         let lost: BTreeMap<_, _> = lost.into_iter().filter(|&(_, count)| count > 0).collect();
         for (&reason, &count) in &lost {
-            *run.account.dropped.entry(reason).or_default() += count;
+            *sums.entry(reason).or_default() += count;
         }
         let (from, _) = loss.intervals.unwrap_or_default();
         recorder.loss(from, "spool", &lost)?;
     }
-    recorder.cut()
+    Ok(sums)
 }
 
 async fn look(server: &Server, key: &RunKey, fingerprint: &str) -> Result<Known, ServerError> {

@@ -28,6 +28,8 @@ pub enum Recorded {
     Coverage(Vec<CoverageRow>),
     /// One more source, whose number is how many there were before.
     Source(String),
+    /// What the run says of itself at this moment.
+    Run(Box<SensorRun>),
 }
 
 /// The rows of one segment before it is written.
@@ -155,6 +157,10 @@ impl<S: SegmentSink> Recorder<S> {
                 self.covered_marks += 1;
             }
             Recorded::Source(name) => self.sources.push(name),
+            Recorded::Run(mut run) => {
+                run.account.rows = self.rows();
+                self.say(&run)?;
+            }
         }
         while self.closed.get(&self.next_mark).is_some_and(|closed| closed.len() == PARTITIONS)
             && let Some(covered) = self.covered.remove(&self.next_mark)

@@ -96,6 +96,11 @@ impl Matcher {
         &self.counters
     }
 
+    /// Bounds what may be outstanding from now on; what is beyond goes with the next message, the oldest first.
+    pub const fn limit(&mut self, outstanding: usize) {
+        self.limits.outstanding = outstanding;
+    }
+
     /// Messages outstanding.
     pub fn outstanding(&self) -> usize {
         self.index.len()
@@ -399,7 +404,7 @@ impl Matcher {
         observation: &Observation<'_>,
         sink: &mut impl EventSink,
     ) {
-        if self.index.len() >= self.limits.outstanding {
+        while self.index.len() >= self.limits.outstanding.max(1) {
             self.close(self.oldest, Outcome::Evicted, sink);
         }
         let message = &observation.message;

@@ -340,11 +340,16 @@ impl Partition {
     }
 }
 
+/// Rows of a partition, of so many rows in all.
+fn partition_limit(rows: usize) -> usize {
+    (rows / PARTITIONS).max(LEAST_ROWS)
+}
+
 impl Windows {
     /// No windows yet, of the partitions `numbers`, with intervals of `width` nanoseconds. All partitions together hold about
     /// `limit` rows. `zones` has the operator's zones.
     pub fn new(numbers: impl IntoIterator<Item = usize>, width: u64, limit: usize, zones: &ZoneMap) -> Self {
-        let limit = (limit / PARTITIONS).max(LEAST_ROWS);
+        let limit = partition_limit(limit);
         let mut partitions = [const { None }; PARTITIONS];
         for number in numbers {
             if let Some(partition) = partitions.get_mut(number) {
@@ -386,6 +391,13 @@ impl Windows {
             Mark::Zone(zone) => {
                 let zone = Name(zone);
                 self.zones.learn(zone, zone.label_count() as u8);
+            }
+            Mark::Configure(configuration) => {
+                self.zones.configure(configuration.zones.iter().map(Vec::as_slice));
+                self.limit = partition_limit(configuration.max_rows);
+                for partition in self.partitions.iter_mut().flatten() {
+                    partition.bound = self.limit;
+                }
             }
             Mark::Close(moment) => {
                 let first_open = moment.0 / self.width;

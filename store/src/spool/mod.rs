@@ -23,6 +23,7 @@ pub use condition::{Condition, Report};
 pub use index::Backlog;
 pub(crate) use index::{Claim, Next};
 use index::{Index, Record};
+pub use open::{ALIVE, ASIDE};
 pub use loss::{Loss, LossKey, Losses, Reason};
 
 use crate::segment::{Draft, Header, Segment, SegmentError};

@@ -13,6 +13,10 @@ use crate::segment::{self, Segment, SegmentError};
 
 /// The file whose lock says that the directory is taken.
 const LOCK: &str = "lock";
+/// The file in which a live sensor says when it was alive last.
+pub const ALIVE: &str = "alive.json";
+/// The extension of [`ALIVE`] while it is written.
+pub const ASIDE: &str = "aside";
 /// Where damaged segments go.
 const QUARANTINE: &str = "quarantine";
 /// Foreign files that are named one by one.
@@ -38,7 +42,7 @@ impl Named {
                 .is_some_and(|n| !n.is_empty())
         };
         match name {
-            LOCK if is_file => Self::Own,
+            LOCK | ALIVE | "alive.aside" if is_file => Self::Own,
             QUARANTINE if !is_file => Self::Own,
             _ if is_file && ends(segment::EXTENSION) => Self::Segment,
             _ if is_file && ends(segment::TEMPORARY) => Self::Temporary,
