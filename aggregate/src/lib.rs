@@ -11,6 +11,7 @@
 
 pub mod account;
 pub mod accounts;
+pub mod anonymise;
 pub mod coverage;
 pub mod event;
 pub mod latency;
@@ -23,6 +24,7 @@ pub mod window;
 pub mod zones;
 
 pub use accounts::Accounts;
+pub use anonymise::{Anonymisation, Anonymiser};
 pub use coverage::{Coverage, CoverageRow};
 pub use event::{Configuration, Event, EventBatch, EventSink, Exchange, Mark, Outcome};
 pub use messages::MessageCounts;

@@ -7,6 +7,8 @@ mod connection;
 mod duration;
 mod error;
 mod local;
+#[cfg_attr(not(test), expect(dead_code, reason = "used by lowtide run"))]
+mod metrics;
 mod pages;
 mod pipeline;
 mod progress;
