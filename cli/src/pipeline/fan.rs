@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use crossbeam::channel::{Receiver, Sender};
+use lowtide_aggregate::anonymise::{Anonymisation, Anonymiser};
 use lowtide_aggregate::names::partition;
 use lowtide_aggregate::{Accounts, Event, EventBatch, EventSink, Exchange, Mark, Names, ZoneMap};
 use lowtide_proto::{Name, Timestamp};
@@ -131,6 +132,8 @@ pub struct Fan {
     lanes: Vec<Lane>,
     /// Kept when rows are made.
     pub marks: Option<Marks>,
+    /// What clients' addresses become before they go anywhere.
+    anonymiser: Anonymiser,
 }
 
 impl EventSink for Fan {
@@ -142,7 +145,8 @@ impl EventSink for Fan {
         if let Some(lane) = self.lanes.get_mut(partition % lanes) {
             lane.batch.push(event, name, partition);
             if self.marks.is_some() {
-                lane.batch.push_exchange(exchange);
+                let client = self.anonymiser.client(exchange.client);
+                lane.batch.push_exchange(&Exchange { client, ..*exchange });
             }
             if lane.batch.len() >= BATCH {
                 lane.flush();
@@ -160,8 +164,8 @@ impl EventSink for Fan {
 
 impl Fan {
     /// Nothing counted yet.
-    pub const fn new(accounts: Accounts, lanes: Vec<Lane>, marks: Option<Marks>) -> Self {
-        Self { accounts, lanes, marks }
+    pub fn new(accounts: Accounts, lanes: Vec<Lane>, marks: Option<Marks>, clients: &Anonymisation) -> Self {
+        Self { accounts, lanes, marks, anonymiser: Anonymiser::new(clients) }
     }
 
     /// Closes the windows that ended by `moment`.

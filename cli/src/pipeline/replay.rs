@@ -21,6 +21,7 @@ use std::thread::{self, ScopedJoinHandle};
 use std::time::Duration;
 
 use crossbeam::channel::{Sender, bounded};
+use lowtide_aggregate::anonymise::Anonymisation;
 use lowtide_aggregate::names::PARTITIONS;
 use lowtide_aggregate::report::{Damaged, Input, Report};
 use lowtide_aggregate::summary::{self, Counted, rfc3339};
@@ -168,7 +169,12 @@ impl Read {
             tally: Tally {
                 messages: MessageCounts::default(),
                 matcher: Matcher::new(MatcherLimits { query_timeout, ..MatcherLimits::default() }),
-                fan: Fan::new(Accounts::new(width), lanes, recording.map(|_| Marks::new(width, zones()))),
+                fan: Fan::new(
+                    Accounts::new(width),
+                    lanes,
+                    recording.map(|_| Marks::new(width, zones())),
+                    &Anonymisation::Keep,
+                ),
             },
             coverage: recording.map(|recording| (Coverage::new(width), recording.rows.clone())),
         }

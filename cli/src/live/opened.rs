@@ -1,0 +1,120 @@
+//! What a run opens while it may: sockets, interfaces, keys, directories. Afterwards it gives its privileges away.
+
+use std::path::Path;
+
+use lowtide_aggregate::anonymise::Anonymisation;
+use lowtide_capture::live::{LiveCapture, LiveOptions};
+use lowtide_capture::tap::{Listen as TapListen, Tap, TapLimits, TcpListen, UnixListen};
+use lowtide_store::server::Server;
+use lowtide_store::spool::SpoolOptions;
+use tracing::{info, warn};
+
+use super::rows::SpoolSettings;
+use crate::config::options::{DnstapListen, InterfaceOptions, Listen, Privacy, RunOptions};
+use crate::error::Error;
+use crate::{connection, guard, metrics};
+
+/// What was opened.
+pub struct Opened {
+    /// Sockets that take dnstap; `None` = none are asked for.
+    pub tap: Option<Tap>,
+    /// Handles of interfaces.
+    pub captures: Vec<LiveCapture>,
+    /// Where metrics are served.
+    pub metrics: Option<metrics::server::Listener>,
+    /// ClickHouse, its certificates read.
+    pub server: Option<Server>,
+}
+
+impl Opened {
+    /// Opens everything.
+    ///
+    /// # Errors
+    /// The first that cannot be opened, and why.
+    pub fn open(options: &RunOptions) -> Result<Self, Error> {
+        let failed = |error: &dyn std::fmt::Display| Error::Failed(error.to_string());
+        let mut captures = Vec::new();
+        for interface in &options.interfaces {
+            let handles = LiveCapture::open(&live(options, interface)).map_err(|error| failed(&error))?;
+            for warning in handles.iter().flat_map(LiveCapture::warnings) {
+                warn!("{}: {warning}", interface.name);
+            }
+            captures.extend(handles);
+        }
+        let tap = match listens(&options.dnstap)? {
+            listens if listens.is_empty() => None,
+            listens => Some(Tap::bind(&listens, limits(options)).map_err(|error| failed(&error))?),
+        };
+        let metrics = options.metrics.map(metrics::server::Listener::bind).transpose()?;
+        let server = options.connection.as_ref().map(connection::server).transpose()?;
+        if server.is_none() {
+            info!("no ClickHouse is named: rows stay in {}", options.spool.dir.display());
+        }
+        Ok(Self { tap, captures, metrics, server })
+    }
+
+    /// Gives away what is no longer needed, while there is one thread.
+    ///
+    /// # Errors
+    /// What was asked for and cannot be done.
+    pub fn drop_privileges(&self, options: &RunOptions) -> Result<(), Error> {
+        prepare_spool(options)?;
+        let report = guard::apply(&plan(options))?;
+        for line in report.done() {
+            info!("{line}");
+        }
+        for line in report.missing() {
+            warn!("{line}");
+        }
+        Ok(())
+    }
+}
+
+/// The sources as the operator gave them.
+pub fn inputs(options: &RunOptions) -> Vec<String> {
+    let interfaces = options.interfaces.iter().map(|interface| interface.name.clone());
+    sockets(options).into_iter().chain(interfaces).collect()
+}
+
+/// The sockets, as sources.
+pub fn sockets(options: &RunOptions) -> Vec<String> {
+    options.dnstap.iter().map(|dnstap| dnstap.listen.to_string()).collect()
+}
+
+/// What becomes of clients' addresses.
+pub const fn anonymisation(privacy: &Privacy) -> Anonymisation {
+    match privacy {
+        Privacy::Keep => Anonymisation::Keep,
+        Privacy::Truncate { ipv4, ipv6 } => Anonymisation::Truncate { ipv4: *ipv4, ipv6: *ipv6 },
+        Privacy::CryptoPan(key) => Anonymisation::CryptoPan(key.0),
+    }
+}
+
+/// How the spool is kept.
+pub fn spool(options: &RunOptions) -> SpoolSettings<'_> {
+    let spool = &options.spool;
+    #[expect(clippy::disallowed_methods, reason = "segments are as old as the clock says")]
+    let clock: lowtide_store::spool::Clock = std::time::SystemTime::now;
+    SpoolSettings {
+        dir: &spool.dir,
+        options: SpoolOptions {
+            max_octets: spool.max_size,
+            max_age: spool.max_age.map(|age| (age, clock)),
+            when_full: spool.when_full,
+            ..SpoolOptions::default()
+        },
+    }
+}
+
+fn live(options: &RunOptions, interface: &InterfaceOptions) -> LiveOptions {
+    LiveOptions {
+        promiscuous: interface.promiscuous,
+        snap_length: interface.snap_length,
+        buffer_octets: usize::try_from(interface.buffer).unwrap_or(usize::MAX),
+        filter: interface.filter.clone(),
+        ports: options.ports.clone(),
+        threads: interface.threads,
+        allow_xdp: interface.allow_xdp,
+        ..LiveOptions::new(&interface.name)
+    }
+}

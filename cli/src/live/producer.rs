@@ -1,0 +1,260 @@
+//! A thread that reads, decodes and pairs: what those for dnstap and for packets have in common.
+//!
+//! It counts for itself and publishes once a second. What it pairs stays apart for each source ([`Pairing`]), because each has
+//! a clock of its own: a backlog an hour old must not make the others' queries expire, nor theirs its own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lowtide_aggregate::{Coverage, Matcher, MatcherLimits, MessageCounts};
+use lowtide_decode::{Decoder, Sink};
+use lowtide_proto::dnstap::DnstapFrame;
+use lowtide_proto::{Observation, Packet, Timestamp};
+
+use super::shared::{Counted, Settings, Shared};
+use crate::pipeline::fan::Fan;
+
+/// Between two signs of life of a producer.
+pub const TICK: Duration = Duration::from_secs(1);
+
+/// What a tick counts for at most. When the process was stopped for a while, what waits in the sockets is older than
+/// that, and must be read before anything expires.
+const LONGEST_TICK: Duration = Duration::from_millis(1_500);
+
+/// What is outstanding of one source, in its own traffic time.
+pub struct Pairing {
+    source: usize,
+    matcher: Matcher,
+    latest: Timestamp,
+    /// For how long nothing came.
+    idle: Duration,
+    /// Whether something came since the last tick.
+    busy: bool,
+    clock_steps: u64,
+}
+
+impl Pairing {
+    /// Nothing outstanding of a source, at `now` by the clock.
+    pub fn new(source: usize, limits: MatcherLimits, now: Timestamp) -> Self {
+        let matcher = Matcher::new(limits);
+        Self { source, matcher, latest: now, idle: Duration::ZERO, busy: false, clock_steps: 0 }
+    }
+
+    /// The time of the frame read last.
+    pub const fn latest(&self) -> Timestamp {
+        self.latest
+    }
+
+    /// The source that is read.
+    pub const fn source(&self) -> usize {
+        self.source
+    }
+
+    /// What comes from now on belongs to this source.
+    pub const fn turn_to(&mut self, source: usize) {
+        self.source = source;
+    }
+
+    /// Messages that wait for their counterpart.
+    pub fn outstanding(&self) -> usize {
+        self.matcher.outstanding()
+    }
+
+    /// Bounds what may be outstanding.
+    pub const fn limit(&mut self, outstanding: usize) {
+        self.matcher.limit(outstanding);
+    }
+}
+
+/// Takes the messages of a frame.
+struct Tally<'a> {
+    source: usize,
+    messages: &'a mut MessageCounts,
+    coverage: &'a mut Coverage,
+    matcher: &'a mut Matcher,
+    fan: &'a mut Fan,
+}
+
+impl Sink for Tally<'_> {
+    #[inline]
+    fn observe(&mut self, observation: &Observation<'_>) {
+        self.messages.count(observation);
+        let server = observation.server.address;
+        if !server.to_canonical().is_unspecified() {
+            self.coverage.server(self.source, server, observation.time);
+        }
+        self.matcher.observe(observation, self.fan);
+    }
+}
+
+/// Decodes and pairs the frames of some sources.
+pub struct Producer {
+    name: String,
+    number: usize,
+    decoder: Decoder,
+    messages: MessageCounts,
+    coverage: Coverage,
+    fan: Fan,
+    shared: Arc<Shared>,
+    /// How long frames may be late.
+    lateness: Duration,
+    closes: u64,
+    clock_steps: u64,
+    settings: Settings,
+    changes: u64,
+}
+
+impl Producer {
+    /// A producer that has read nothing yet.
+    pub fn new(
+        name: &str,
+        decoder: Decoder,
+        coverage: Coverage,
+        fan: Fan,
+        lateness: Duration,
+        shared: &Arc<Shared>,
+    ) -> Self {
+        let mut producer = Self {
+            name: name.to_owned(),
+            number: shared.producer(name),
+            decoder,
+            messages: MessageCounts::default(),
+            coverage,
+            fan,
+            shared: Arc::clone(shared),
+            lateness,
+            closes: 0,
+            clock_steps: 0,
+            settings: Settings::default(),
+            changes: 0,
+        };
+        producer.learn_settings();
+        producer
+    }
+
+    fn learn_settings(&mut self) {
+        if let Some(settings) = self.shared.settings_since(&mut self.changes) {
+            self.coverage.watch(settings.servers.iter().copied());
+            self.settings = settings;
+        }
+    }
+
+    /// Messages that may be outstanding, of all sources.
+    pub const fn outstanding_limit(&self) -> usize {
+        self.settings.outstanding
+    }
+
+    /// Its number.
+    pub const fn number(&self) -> usize {
+        self.number
+    }
+
+    /// What the threads share.
+    pub fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// What is counted of the sources, for losses.
+    pub const fn coverage(&mut self) -> &mut Coverage {
+        &mut self.coverage
+    }
+
+    /// Takes a packet.
+    #[inline]
+    pub fn packet(&mut self, pairing: &mut Pairing, packet: &Packet<'_>) {
+        let (decoder, mut tally) = self.parts(pairing);
+        decoder.packet(packet, &mut tally);
+        self.frame(pairing, packet.time, packet.data.len());
+    }
+
+    /// Takes a dnstap frame.
+    #[inline]
+    pub fn dnstap(&mut self, pairing: &mut Pairing, frame: &DnstapFrame<'_>) {
+        let (decoder, mut tally) = self.parts(pairing);
+        decoder.dnstap(frame, &mut tally);
+        self.frame(pairing, frame.time, frame.octets.len());
+    }
+
+    #[inline]
+    const fn parts<'a>(&'a mut self, pairing: &'a mut Pairing) -> (&'a mut Decoder, Tally<'a>) {
+        let tally = Tally {
+            source: pairing.source,
+            messages: &mut self.messages,
+            coverage: &mut self.coverage,
+            matcher: &mut pairing.matcher,
+            fan: &mut self.fan,
+        };
+        (&mut self.decoder, tally)
+    }
+
+    #[inline]
+    fn frame(&mut self, pairing: &mut Pairing, time: Timestamp, octets: usize) {
+        pairing.latest = time;
+        pairing.busy = true;
+        let messages = self.messages.queries + self.messages.responses;
+        self.coverage.frame(pairing.source, time, octets, messages);
+        if self.fan.marks.as_ref().is_some_and(|marks| marks.is_crowded()) {
+            self.close_all();
+        }
+    }
+
+    #[cold]
+    fn close_all(&mut self) {
+        self.fan.flush();
+        self.shared.ask_to_close();
+        if let Some(marks) = &mut self.fan.marks {
+            marks.closed();
+        }
+    }
+
+    /// Lets time go on for a source that shows nothing, after `elapsed` since the last time; `now` is the clock's.
+    pub fn tick(&mut self, pairing: &mut Pairing, elapsed: Duration, now: Timestamp) {
+        let steps = pairing.matcher.counters().clock_steps;
+        if steps > pairing.clock_steps {
+            self.clock_steps += steps - pairing.clock_steps;
+            self.coverage.lost(pairing.source, now, "clock_steps", steps - pairing.clock_steps);
+            self.coverage.unknown(pairing.source, now);
+            pairing.clock_steps = steps;
+        }
+        if std::mem::take(&mut pairing.busy) {
+            pairing.idle = Duration::ZERO;
+            return;
+        }
+        pairing.idle += elapsed.min(LONGEST_TICK);
+        if let Some(idle) = pairing.idle.checked_sub(self.lateness) {
+            let idle = crate::pipeline::nanos(idle);
+            pairing.matcher.advance(Timestamp(pairing.latest.0.saturating_add(idle)), &mut self.fan);
+        }
+    }
+
+    /// Ends a source: what is outstanding of it is pending, or unanswered if it was old enough.
+    pub fn finish(&mut self, mut pairing: Pairing) {
+        let (decoder, mut tally) = self.parts(&mut pairing);
+        decoder.finish(&mut tally);
+        pairing.matcher.finish(pairing.latest, &mut self.fan);
+    }
+
+    /// Sends what was gathered, and says what was counted; `outstanding` messages wait for their counterpart.
+    pub fn publish(&mut self, outstanding: usize) {
+        self.learn_settings();
+        self.fan.flush();
+        let closes = self.shared.closes();
+        if closes != self.closes
+            && let Some(marks) = &mut self.fan.marks
+        {
+            self.closes = closes;
+            marks.closed();
+        }
+        let rows = self.coverage.close(Timestamp(u64::MAX));
+        let mut counted = Counted::of(&self.name, &self.decoder, &self.messages, &self.fan.accounts);
+        counted.outstanding = outstanding as u64;
+        counted.clock_steps = self.clock_steps;
+        self.shared.publish(self.number, counted, rows);
+    }
+
+    /// Sends what is left. The shards end when all producers have.
+    pub fn close(mut self) {
+        self.publish(0);
+        self.fan.close();
+    }
+}

@@ -1,0 +1,120 @@
+//! A live run's rows on their way to ClickHouse: the recorder's thread, the spool, delivery.
+//!
+//! The spool never makes anybody wait: when it is full or cannot be written, segments are dropped, counted, and said in
+//! `coverage`. Delivery never gives up; what is left at the end stays in the spool for the next run or for `lowtide ship`.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use crossbeam::channel::{Receiver, Sender, bounded};
+use lowtide_store::deliver::{Delivery, DeliveryOptions, GiveUp, Outcome, Progress, start_with};
+use lowtide_store::prepare;
+use lowtide_store::recorder::{Recorded, Recorder};
+use lowtide_store::sensor_run::SensorRun;
+use lowtide_store::server::Server;
+use lowtide_store::spool::{Backlog, Report as Told, Spool, SpoolError, SpoolOptions};
+
+use super::shared::{Happening, Shared};
+use crate::error::Error;
+use crate::recording::{ToSpool, tell_losses};
+
+/// Windows and coverage that may wait for the recorder.
+const QUEUE: usize = 64;
+
+/// Rows in a segment, which is one insert.
+const SEGMENT_ROWS: usize = 100_000;
+
+/// What was counted and is not in any row that can be delivered, by reason.
+type Dropped = BTreeMap<&'static str, u64>;
+
+/// Rows on their way.
+pub struct Rows {
+    recorder: JoinHandle<Result<(), SpoolError>>,
+    delivery: Option<Delivery>,
+    watcher: Watcher,
+}
+
+/// Looks at rows on their way.
+#[derive(Clone)]
+pub struct Watcher {
+    spool: Arc<Spool>,
+    dropped: Arc<Mutex<Dropped>>,
+    ended: Arc<AtomicBool>,
+}
+
+impl Watcher {
+    /// What waits in the spool.
+    pub fn backlog(&self) -> Backlog {
+        self.spool.backlog()
+    }
+
+    /// What was counted and dropped so far, by reason.
+    pub fn dropped(&self) -> Dropped {
+        self.dropped.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether rows are still taken.
+    pub fn is_recording(&self) -> bool {
+        !self.ended.load(Ordering::Acquire)
+    }
+}
+
+/// What is left when a run has ended.
+#[derive(Debug)]
+pub struct Left {
+    /// Counts of delivery; `None` without a server.
+    pub fn progress(&self) -> Option<Arc<Progress>> {
+        self.delivery.as_ref().map(Delivery::progress)
+    }
+
+    /// What was counted and dropped so far, by reason.
+    pub fn dropped(&self) -> Dropped {
+        self.watcher.dropped()
+    }
+
+    /// What others may look at while rows are on their way.
+    pub fn watcher(&self) -> Watcher {
+        self.watcher.clone()
+    }
+
+    /// Ends the recording, when nobody sends rows any more, and gives delivery this long.
+    pub fn finish(self, limit: Duration) -> Left {
+        let wrong = match self.recorder.join() {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(error.to_string()),
+            Err(_) => Some("the thread that records rows failed".to_owned()),
+        };
+        let outcome = self.delivery.map(|delivery| delivery.finish_within(Some(limit)));
+        Left { backlog: self.watcher.backlog(), outcome, wrong }
+    }
+}
+
+/// How the spool is kept.
+pub struct SpoolSettings<'a> {
+    /// The directory.
+    pub dir: &'a std::path::Path,
+    /// The rest.
+    pub options: SpoolOptions,
+}
+
+/// The recorder's thread. Rows are to be seen soon: each time that intervals have ended they are cut into segments.
+fn record(
+    mut recorder: Recorder<ToSpool>,
+    taken: &Receiver<Recorded>,
+    watcher: &Watcher,
+) -> Result<(), SpoolError> {
+    for recorded in taken {
+        let marks = recorder.marks();
+        recorder.record(recorded)?;
+        if recorder.marks() > marks {
+            for (reason, count) in tell_losses(&mut recorder, &watcher.spool)? {
+                *watcher.dropped.lock().unwrap_or_else(PoisonError::into_inner).entry(reason).or_default() += count;
+            }
+            recorder.cut()?;
+        }
+    }
+    recorder.cut()
+}

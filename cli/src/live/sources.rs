@@ -1,0 +1,159 @@
+//! The sources of a live run: sockets, their senders by identity, interfaces; which of them can be seen through at the
+//! moment, and what each has shown and lost since the start.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use lowtide_aggregate::CoverageRow;
+use lowtide_proto::Timestamp;
+
+/// Sources at most; senders name themselves, and past this they share one.
+const MAX_SOURCES: usize = 1_024;
+
+/// The name of the source that all share past the bound.
+const OTHERS: &str = "(others)";
+
+/// One source.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// Its name in rows.
+    pub name: String,
+    /// Which producer reads it.
+    pub producer: usize,
+    /// How many open ways there are to it: connections of a sender, handles of an interface.
+    pub ways: usize,
+    /// Why there is none, when there is none: the name of a loss in milliseconds.
+    pub gone: &'static str,
+    /// Frames since the start.
+    pub frames: u64,
+    /// Octets of those frames.
+    pub octets: u64,
+    /// The earliest and the latest time of a frame.
+    pub seen: Option<(Timestamp, Timestamp)>,
+    /// Losses since the start, by reason.
+    pub lost: BTreeMap<&'static str, u64>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    sources: Vec<Source>,
+    numbers: HashMap<String, usize>,
+    /// How many of them the recorder knows.
+    told: usize,
+}
+
+/// All sources, shared by the threads that read them and the one that watches over them.
+#[derive(Debug, Default)]
+pub struct Sources(Mutex<State>);
+
+impl Sources {
+    /// The number of a source, which is new when its name is; a way to it is yet to be opened.
+    pub fn number(&self, name: &str, producer: usize, gone: &'static str) -> usize {
+        let mut state = self.state();
+        if let Some(&number) = state.numbers.get(name) {
+            return number;
+        }
+        let full = state.sources.len() >= MAX_SOURCES;
+        if full && let Some(&number) = state.numbers.get(OTHERS) {
+            return number;
+        }
+        let name = if full { OTHERS } else { name };
+        let number = state.sources.len();
+        state.numbers.insert(name.to_owned(), number);
+        state.sources.push(Source {
+            name: name.to_owned(),
+            producer,
+            ways: 0,
+            gone,
+            frames: 0,
+            octets: 0,
+            seen: None,
+            lost: BTreeMap::new(),
+        });
+        number
+    }
+
+    /// The name of a source.
+    pub fn name(&self, number: usize) -> Option<String> {
+        self.state().sources.get(number).map(|source| source.name.clone())
+    }
+
+    /// A way to the source is open.
+    pub fn opened(&self, number: usize) {
+        if let Some(source) = self.state().sources.get_mut(number) {
+            source.ways += 1;
+        }
+    }
+
+    /// A way to the source is closed.
+    pub fn closed(&self, number: usize) {
+        if let Some(source) = self.state().sources.get_mut(number) {
+            source.ways = source.ways.saturating_sub(1);
+        }
+    }
+
+    /// Adds what rows of coverage say to what each source has shown since the start.
+    pub fn add<'a>(&self, rows: impl IntoIterator<Item = &'a CoverageRow>) {
+        let mut state = self.state();
+        for row in rows.into_iter().filter(|row| row.server.is_none()) {
+            let Some(source) = state.sources.get_mut(row.source) else { continue };
+            source.frames += row.frames;
+            source.octets += row.octets;
+            if let Some((first, last)) = row.seen {
+                let (earliest, latest) = source.seen.unwrap_or((first, last));
+                source.seen = Some((earliest.min(first), latest.max(last)));
+            }
+            for (&reason, &count) in &row.lost {
+                *source.lost.entry(reason).or_default() += count;
+            }
+        }
+    }
+
+    /// All of them as they are now, by number.
+    pub fn all(&self) -> Vec<Source> {
+        self.state().sources.clone()
+    }
+
+    /// The names of those that were not told yet, in order of their numbers.
+    pub fn take_new(&self) -> Vec<String> {
+        let mut state = self.state();
+        let told = std::mem::replace(&mut state.told, state.sources.len());
+        state.sources.iter().skip(told).map(|source| source.name.clone()).collect()
+    }
+
+    /// No step of a change can fail half-way.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_keeps_its_number_and_is_told_once() {
+        let sources = Sources::default();
+        let eth0 = sources.number("eth0", 1, "gone_ms");
+        let socket = sources.number("unix:/s", 0, "disconnected_ms");
+        assert_eq!((eth0, socket, sources.number("eth0", 1, "gone_ms")), (0, 1, 0));
+        assert_eq!(sources.take_new(), ["eth0", "unix:/s"]);
+        sources.number("unix:/s ns1", 0, "disconnected_ms");
+        assert_eq!(sources.take_new(), ["unix:/s ns1"]);
+        assert!(sources.take_new().is_empty());
+        sources.opened(eth0);
+        sources.opened(eth0);
+        sources.closed(eth0);
+        assert_eq!(sources.all().iter().map(|source| source.ways).collect::<Vec<_>>(), [1, 0, 0]);
+    }
+
+    #[test]
+    fn names_that_a_sender_makes_up_are_bounded() {
+        let sources = Sources::default();
+        let numbers: Vec<_> =
+            (0..2 * MAX_SOURCES).map(|at| sources.number(&format!("unix:/s {at}"), 0, "x_ms")).collect();
+        assert_eq!(sources.all().len(), MAX_SOURCES + 1);
+        assert!(numbers[MAX_SOURCES..].iter().all(|&number| number == MAX_SOURCES));
+        assert_eq!(sources.all()[MAX_SOURCES].name, OTHERS);
+    }
+}

@@ -1,0 +1,79 @@
+//! The end of a live run: in the order of the data, so that everything that was read is in a row.
+
+use std::process::ExitCode;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use lowtide_proto::Timestamp;
+use lowtide_store::sensor_run::{SensorRun, State};
+use tracing::{error, info, warn};
+
+use super::Running;
+use super::account::Totals;
+use crate::config::options::RunOptions;
+use crate::error::Error;
+
+impl Running {
+    /// Reads what is there, counts it, records it, and delivers what can be delivered in the time that is left.
+    pub(super) fn stop(mut self, options: &RunOptions, mut run: SensorRun) -> Result<ExitCode, Error> {
+        self.shared.stopping.store(true, Ordering::Release);
+        let producers = std::mem::take(&mut self.producers);
+        let mut failed = 0;
+        for producer in producers {
+            failed += usize::from(producer.join().is_err());
+        }
+        self.watch.close(Timestamp(u64::MAX));
+        let balanced = self.balance();
+        self.say(&mut run, if failed == 0 { State::Finished } else { State::Failed });
+        self.leave(options);
+        let Self { shards, watch, rows, metrics, .. } = self;
+        drop(watch);
+        for shard in shards {
+            failed += usize::from(shard.join().is_err());
+        }
+        drop(metrics);
+        let left = rows.finish(options.process.stop_timeout / 2);
+        if let Some(outcome) = &left.outcome {
+            info!("ClickHouse: {outcome}");
+        }
+        if left.backlog.segments > 0 {
+            warn!(
+                "{} segments wait in {}; the next run delivers them, or 'lowtide ship' does",
+                left.backlog.segments,
+                options.spool.dir.display()
+            );
+        }
+        match left.wrong {
+            Some(wrong) => Err(Error::Failed(wrong)),
+            None if failed > 0 => Err(Error::Failed("a thread failed; its counts are lost".to_owned())),
+            None if !balanced => Err(Error::Failed("the accounts do not balance".to_owned())),
+            None => Ok(ExitCode::SUCCESS),
+        }
+    }
+
+    /// Says the accounts; whether they balance.
+    fn balance(&self) -> bool {
+        let counted: Vec<_> = self.shared.counted().into_iter().map(|(counted, _)| counted).collect();
+        let sources = self.shared.sources.all();
+        let lines = Totals::of(&counted).balance(sources.iter().map(|source| source.frames).sum());
+        let mut balanced = true;
+        for line in lines {
+            if line.starts_with("accounts balance") {
+                info!("{line}");
+            } else {
+                balanced = false;
+                error!("{line}");
+            }
+        }
+        for source in sources {
+            let lost: Vec<_> = source.lost.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+            if !lost.is_empty() {
+                warn!("{}: lost {}", source.name, lost.join(", "));
+            }
+        }
+        balanced
+    }
+}
+
+/// What remains of the time to stop in when the hard end is near.
+pub const GRACE: Duration = Duration::from_secs(5);

@@ -1,0 +1,184 @@
+//! Watching over the watchers: once a second it says of every source whether it could be seen through, closes the windows
+//! of intervals that are over, and tells when the process itself was stopped or the clock was set.
+//!
+//! Windows close by the clock, not before nothing of them can be outstanding any more: the query timeout, a second of
+//! disorder and the lateness later. What comes still later makes rows of its own, of its own interval: rows add up.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam::channel::Sender;
+use lowtide_aggregate::{Configuration, Coverage, EventBatch, Mark};
+use lowtide_proto::Timestamp;
+use lowtide_store::recorder::Recorded;
+
+use super::clock::{Passed, Steps};
+use super::shared::Shared;
+use super::sources::Source;
+use crate::pipeline::nanos;
+
+/// How much longer than the query timeout and the lateness a window stays open: disorder at its beginning and its end, a
+/// tick until an expired query is seen, and another until it is published.
+const MARGIN: Duration = Duration::from_secs(4);
+
+/// A tick that took so long was no tick: the process was stopped, or the machine slept.
+const STALL: Duration = Duration::from_secs(4);
+
+/// A producer that said nothing for so long is stuck.
+const WEDGED: Duration = Duration::from_secs(5);
+
+/// A gap of more intervals than this is told from its end: a week of minutes.
+const LONGEST_GAP: u64 = 10_080;
+
+/// What of a source is lost while the process does not run.
+pub const NOT_RUNNING: &str = "not_running_ms";
+
+/// Keeps the evidence.
+pub struct Watch {
+    shared: Arc<Shared>,
+    shards: Vec<Sender<EventBatch>>,
+    rows: Sender<Recorded>,
+    steps: Steps,
+    /// Nanoseconds of an interval.
+    width: u64,
+    /// How far behind the clock windows close, in nanoseconds.
+    behind: u64,
+    /// Windows before this interval are closed.
+    number: u64,
+}
+
+/// What a look has found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// The process was stopped for this long.
+    pub stalled: Option<Duration>,
+    /// The clock was set by this much.
+    pub stepped: Option<Duration>,
+    /// A producer is stuck.
+    pub wedged: bool,
+}
+
+impl Watch {
+    /// Begins to watch. `query_timeout` and `lateness` say how long an interval stays open.
+    pub fn new(
+        shared: &Arc<Shared>,
+        shards: Vec<Sender<EventBatch>>,
+        rows: Sender<Recorded>,
+        width: Duration,
+        query_timeout: Duration,
+        lateness: Duration,
+    ) -> Self {
+        Self {
+            shared: Arc::clone(shared),
+            shards,
+            rows,
+            steps: Steps::new(),
+            width: nanos(width).max(1),
+            behind: nanos(query_timeout + lateness + MARGIN),
+            number: 0,
+        }
+    }
+
+    /// Says that nobody watched these sources since `from`.
+    pub fn not_running(&self, sources: &[usize], from: Timestamp) {
+        let mut coverage = self.shared.coverage();
+        for &source in sources {
+            gap(&mut coverage, self.width, source, from, super::clock::now(), NOT_RUNNING);
+        }
+    }
+
+    /// Looks at everything; to be called once a second.
+    pub fn look(&mut self) -> Found {
+        let passed = self.steps.look();
+        let ages = self.shared.ages();
+        let is_wedged = |source: &Source| ages.get(source.producer).is_some_and(|age| *age > WEDGED);
+        let sources = self.shared.sources.all();
+        let mut coverage = self.shared.coverage();
+        let found = Found {
+            stalled: (passed.nanos > nanos(STALL)).then(|| Duration::from_nanos(passed.nanos)),
+            stepped: (passed.step > 0).then(|| Duration::from_nanos(passed.step)),
+            wedged: sources.iter().any(is_wedged),
+        };
+        for (number, source) in sources.iter().enumerate() {
+            let why = match &found {
+                Found { stepped: Some(_), .. } => None,
+                _ if source.ways == 0 => Some(source.gone),
+                Found { stalled: Some(_), .. } => Some("stalled_ms"),
+                _ if is_wedged(source) => Some("wedged_ms"),
+                _ => None,
+            };
+            match why {
+                Some(reason) => gap(&mut coverage, self.width, number, passed.from, passed.to, reason),
+                None if source.ways > 0 => coverage.heartbeat(number, passed.to),
+                None => {}
+            }
+            if found.stepped.is_some() {
+                stepped(&mut coverage, number, passed);
+            }
+        }
+        drop(coverage);
+        self.close_due(passed.to);
+        found
+    }
+
+    /// Closes the windows of intervals that are over.
+    fn close_due(&mut self, now: Timestamp) {
+        let number = now.0.saturating_sub(self.behind) / self.width;
+        if number != self.number {
+            self.number = number;
+            self.close(Timestamp(number * self.width));
+        }
+    }
+
+    /// Closes the windows of intervals that began before `moment`, and hands the coverage of them out.
+    pub fn close(&self, moment: Timestamp) {
+        self.mark(&Mark::Close(moment));
+        let rows = self.shared.coverage().close(moment);
+        // Only after the rows: a source is known before there are rows of it.
+        let sources = self.shared.sources.take_new().into_iter().map(Recorded::Source);
+        for recorded in sources.chain([Recorded::Coverage(rows)]) {
+            // A recorder that failed has said so.
+            let _ = self.rows.send(recorded);
+        }
+        self.shared.closed();
+    }
+
+    /// From now on these are the operator's zones and bounds.
+    pub fn configure(&self, configuration: Configuration) {
+        self.mark(&Mark::Configure(Arc::new(configuration)));
+    }
+
+    /// Sends the recorder something to record.
+    pub fn record(&self, recorded: Recorded) {
+        let _ = self.rows.send(recorded);
+    }
+
+    fn mark(&self, mark: &Mark) {
+        for shard in &self.shards {
+            let mut batch = EventBatch::default();
+            batch.mark(mark.clone());
+            // A shard that failed is told by joining it.
+            let _ = shard.send(batch);
+        }
+    }
+}
+
+/// A gap, told at most [`LONGEST_GAP`] intervals back.
+fn gap(
+    coverage: &mut Coverage,
+    width: u64,
+    source: usize,
+    from: Timestamp,
+    to: Timestamp,
+    reason: &'static str,
+) {
+    let earliest = to.0.saturating_sub(width.saturating_mul(LONGEST_GAP));
+    coverage.gap(source, Timestamp(from.0.max(earliest)), to, reason);
+}
+
+/// A clock that was set makes the time before and after it doubtful.
+fn stepped(coverage: &mut Coverage, source: usize, passed: Passed) {
+    coverage.lost(source, passed.to, "clock_step_ms", passed.step / 1_000_000);
+    coverage.unknown(source, passed.from);
+    coverage.unknown(source, passed.to);
+}
