@@ -2,6 +2,7 @@
 
 pub mod clickhouse;
 pub mod report;
+pub mod run;
 
 use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
@@ -16,6 +17,7 @@ use lowtide_proto::NameBuf;
 use clickhouse::{ConnectionArgs, DeliveryArgs, RecordArgs, SchemaArgs, ShipArgs};
 
 use report::ReportArgs;
+use run::{CheckConfigArgs, RunArgs};
 
 use crate::duration;
 use crate::error::Error;
@@ -82,6 +84,14 @@ pub enum Command {
     /// How many queries and responses there were for every name, which failed and how long they took, with accounts
     /// that balance to the frame. Nothing is changed and nothing is sent.
     Replay(Box<ReplayArgs>),
+    /// Watch a server live, around the clock: dnstap over sockets, packets of interfaces, rows to ClickHouse
+    ///
+    /// It never makes the server wait: what it cannot take it discards, counts and says. What was not seen is in the rows as well.
+    Run(Box<RunArgs>),
+    /// Say whether the configuration of a live run is right, and what would be run
+    ///
+    /// Nothing is opened but the files that it names, and nothing is changed.
+    CheckConfig(CheckConfigArgs),
     /// Answer the four questions over a time range, from ClickHouse
     ///
     /// The report of a replay, over any range, all sensors or some: sums of their rows, and latencies whose histograms are

@@ -9,14 +9,17 @@ use anstream::{AutoStream, ColorChoice};
 use lowtide_aggregate::report::Report;
 
 use crate::args::report::ReportArgs;
+use crate::args::run::{CheckConfigArgs, RunArgs};
 use crate::args::{Cli, Command, ReplayArgs};
 use crate::complaint::complain;
+use crate::config::place::Fault;
+use crate::config::{self, Loaded, Settled};
 use crate::error::Error;
 use crate::query;
 use crate::recording::{self, Beginning};
 use crate::report::text::{input_name, printable};
 use crate::report::{Layout, render};
-use crate::{local, pages, pipeline, progress, schema, ship};
+use crate::{live, local, pages, pipeline, progress, schema, ship};
 
 /// Runs what the command line asks for. Reports go to standard output, everything else to standard error.
 pub fn run(cli: Cli) -> ExitCode {
@@ -27,6 +30,8 @@ pub fn run(cli: Cli) -> ExitCode {
     };
     let done = match &cli.command {
         Command::Replay(args) => replay(args, color),
+        Command::Run(args) => run_live(args),
+        Command::CheckConfig(args) => check_config(args),
         Command::Report(args) => report(args, color),
         Command::Ship(args) => ship::run(args).map(|line| {
             complain(&line);
@@ -41,7 +46,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Ok(code) => code,
         Err(error) if error.is_broken_pipe() => ExitCode::SUCCESS,
         Err(error) => {
-            complain(&error.to_string());
+            error.to_string().lines().for_each(complain);
             error.exit_code()
         }
     }
@@ -83,6 +88,24 @@ fn replay(args: &ReplayArgs, color: ColorChoice) -> Result<ExitCode, Error> {
     };
     print_report(&report, args, color)?;
     Ok(exit_code(&report, args))
+}
+
+fn run_live(args: &RunArgs) -> Result<ExitCode, Error> {
+    let Loaded { options, warnings, reloader } = config::load(args)?;
+    warn(&warnings);
+    live::run(&options, &reloader)
+}
+
+fn check_config(args: &CheckConfigArgs) -> Result<ExitCode, Error> {
+    let Settled { options, warnings } = config::check(&args.file)?;
+    warn(&warnings);
+    print(config::summary(&args.file, &options).as_bytes())
+}
+
+fn warn(warnings: &[Fault]) {
+    for warning in warnings {
+        complain(&format!("warning: {}", printable(&warning.to_string())));
+    }
 }
 
 fn report(args: &ReportArgs, color: ColorChoice) -> Result<ExitCode, Error> {

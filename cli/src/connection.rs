@@ -25,10 +25,7 @@ pub fn of(args: &ConnectionArgs) -> Result<Connection, Error> {
     let text = args.clickhouse.as_deref().ok_or_else(|| {
         usage("where is ClickHouse? for example --clickhouse http://127.0.0.1:8123/lowtide".to_owned())
     })?;
-    let mut url: ServerUrl = text.parse().map_err(|error| usage(format!("{error}")))?;
-    if ["system", "information_schema"].contains(&url.database().to_ascii_lowercase().as_str()) {
-        return Err(usage(format!("'{}' is ClickHouse's own database: name another", url.database())));
-    }
+    let mut url = url(text).map_err(usage)?;
     if let Some(user) = variable(USER) {
         url = url.with_user(user);
     }
@@ -48,6 +45,18 @@ pub fn of(args: &ConnectionArgs) -> Result<Connection, Error> {
     })
 }
 
+/// The URL of a database that rows can be in.
+///
+/// # Errors
+/// What is wrong, in words that do not repeat the text: it may hold a password.
+pub fn url(text: &str) -> Result<ServerUrl, String> {
+    let url: ServerUrl = text.parse().map_err(|error| format!("{error}"))?;
+    if ["system", "information_schema"].contains(&url.database().to_ascii_lowercase().as_str()) {
+        return Err(format!("'{}' is ClickHouse's own database: name another", url.database()));
+    }
+    Ok(url)
+}
+
 /// The server, its certificates read.
 ///
 /// # Errors
@@ -60,9 +69,20 @@ pub fn server(args: &ConnectionArgs) -> Result<Server, Error> {
 pub fn warning(args: &ConnectionArgs) -> Option<String> {
     let url: ServerUrl = args.clickhouse.as_deref()?.parse().ok()?;
     url.password()?;
-    Some(format!(
-        "the password in --clickhouse is seen by everybody in the list of processes; {PASSWORD} and --clickhouse-password-file hide it"
-    ))
+    Some(seen(true))
+}
+
+/// What to say of a password in a URL on the command line, or in the configuration.
+pub fn seen(on_command_line: bool) -> String {
+    if on_command_line {
+        format!(
+            "the password in --clickhouse is seen by everybody in the list of processes; {PASSWORD} and --clickhouse-password-file hide it"
+        )
+    } else {
+        format!(
+            "the password is seen by everybody who reads this file; {PASSWORD} and clickhouse.password_file hide it"
+        )
+    }
 }
 
 fn variable(name: &str) -> Option<String> {

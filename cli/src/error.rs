@@ -1,4 +1,5 @@
-//! Why a command failed: one line that says what, where and, where it is not plain, what to do.
+//! Why a command failed: one line that says what, where and, where it is not plain, what to do. A configuration has a line for each of
+//! its faults.
 
 use std::fmt;
 use std::io;
@@ -6,6 +7,7 @@ use std::process::ExitCode;
 
 use lowtide_capture::{OpenError, OpenErrorKind};
 
+use crate::config::place::Fault;
 use crate::report::text::printable;
 
 /// Why a command failed.
@@ -13,6 +15,8 @@ use crate::report::text::printable;
 pub enum Error {
     /// The command line or the configuration asks for something that cannot be.
     Usage(String),
+    /// The configuration is wrong in these places; there is at least one.
+    Config(Vec<Fault>),
     /// An input cannot be opened, or is no capture.
     Open(OpenError),
     /// Standard output cannot be written.
@@ -25,7 +29,7 @@ impl Error {
     /// The exit code that CONTRACT.md gives it.
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Error::Usage(_) => ExitCode::from(2),
+            Error::Usage(_) | Error::Config(_) => ExitCode::from(2),
             Error::Open(_) | Error::Output(_) | Error::Failed(_) => ExitCode::from(1),
         }
     }
@@ -40,6 +44,11 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::Usage(text) | Error::Failed(text) => f.write_str(&printable(text)),
+            Error::Config(faults) => {
+                let lines: Vec<String> =
+                    faults.iter().map(|fault| printable(&fault.to_string()).into_owned()).collect();
+                f.write_str(&lines.join("\n"))
+            }
             Error::Open(OpenError { path, kind: OpenErrorKind::Io(source) }) => {
                 write!(f, "cannot open '{}': {}", printable(&path.to_string_lossy()), said(source))
             }
@@ -54,7 +63,7 @@ impl std::error::Error for Error {
         match self {
             Error::Open(error) => std::error::Error::source(error),
             Error::Output(source) => Some(source),
-            Error::Usage(_) | Error::Failed(_) => None,
+            Error::Usage(_) | Error::Config(_) | Error::Failed(_) => None,
         }
     }
 }

@@ -397,7 +397,8 @@ fn nanos(moment: jiff::Timestamp) -> u64 {
     u64::try_from(moment.as_nanosecond()).unwrap_or_default()
 }
 
-fn host_name() -> String {
+/// The host's name, by which a sensor is known unless it has another.
+pub fn host_name() -> String {
     let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
     if name.is_empty() { "lowtide".to_owned() } else { name }
 }

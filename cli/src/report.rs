@@ -5,7 +5,7 @@ mod chart;
 mod coverage;
 mod latency;
 mod names;
-mod number;
+pub mod number;
 mod opening;
 mod page;
 #[cfg(test)]

@@ -28,6 +28,16 @@ pub fn parse(text: &str) -> Result<u64, String> {
     number.checked_mul(unit).filter(|&octets| octets > 0).ok_or_else(|| "that size cannot be".to_owned())
 }
 
+/// A size as [`parse`] reads it, in the largest unit that it is a whole number of.
+pub fn shown(octets: u64) -> String {
+    let units = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)];
+    let whole = units.into_iter().find(|&(_, bits)| octets > 0 && octets.trailing_zeros() >= bits);
+    match whole {
+        Some((unit, bits)) => format!("{}{unit}", octets >> bits),
+        None => format!("{octets}B"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -37,6 +47,9 @@ mod tests {
         assert_eq!(parse("500MB"), Ok(500_000_000));
         assert_eq!(parse("10GiB"), Ok(10 << 30));
         assert_eq!(parse("1 KiB"), Ok(1024));
+        for text in ["1B", "1000B", "3KiB", "64MiB", "10GiB", "2TiB"] {
+            assert_eq!(parse(text).map(shown).as_deref(), Ok(text));
+        }
         for wrong in ["", "10", "GiB", "0MB", "-1MB", "1.5GB", "10gigs", "99999999999TiB"] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }

@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use crate::duration;
 
 /// How to reach ClickHouse.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
 #[command(next_help_heading = "ClickHouse")]
 pub struct ConnectionArgs {
     /// Where ClickHouse is, as http://user@host:8123/database or https://user@host:8443/database
