@@ -27,7 +27,6 @@ mod sources;
 mod stop;
 mod watch;
 
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -45,6 +44,7 @@ use signal_hook::consts::SIGHUP;
 use tracing::{error, info, warn};
 
 use crate::config::options::RunOptions;
+use crate::config::reload::{Reloaded, Reloader};
 use crate::error::Error;
 use crate::pipeline::fan::{Counting, Fan, Lane, Marks};
 use crate::pipeline::nanos;
@@ -62,11 +62,11 @@ const SAY: Duration = Duration::from_secs(60);
 /// How often it leaves a sign of life to the next run.
 const LEAVE: Duration = Duration::from_secs(5);
 
-/// Runs until a signal says to end. `config` is the file that SIGHUP reads again.
+/// Runs until a signal says to end. SIGHUP makes `reloader` read the configuration again.
 ///
 /// # Errors
 /// Sources, sockets, directories that cannot be opened, and privileges that cannot be dropped; and a recorder that fails.
-pub fn run(options: &RunOptions, config: Option<&Path>) -> Result<ExitCode, Error> {
+pub fn run(options: &RunOptions, reloader: &Reloader) -> Result<ExitCode, Error> {
     let level = log::begin(&options.log);
     let opened = Opened::open(options)?;
     opened.drop_privileges(options)?;
@@ -79,7 +79,7 @@ pub fn run(options: &RunOptions, config: Option<&Path>) -> Result<ExitCode, Erro
     info!("watching {} as sensor '{}', run '{}'", running.inputs.join(", "), run.key.sensor, run.key.run);
     running.notify.ready();
 
-    let ended = running.watch(options, config, &level, &happenings, &mut run);
+    let ended = running.watch(options, reloader, &level, &happenings, &mut run);
     if let Err(why) = &ended {
         error!("{why}");
     }
@@ -240,7 +240,7 @@ impl Running {
     fn watch(
         &mut self,
         options: &RunOptions,
-        config: Option<&Path>,
+        reloader: &Reloader,
         level: &log::Level,
         happenings: &Receiver<Happening>,
         run: &mut SensorRun,
@@ -249,7 +249,7 @@ impl Running {
         self.leave(options);
         loop {
             match happenings.recv_deadline(next) {
-                Ok(Happening::Signal(SIGHUP)) => self.reload(config, level),
+                Ok(Happening::Signal(SIGHUP)) => self.reload(reloader, level),
                 Ok(Happening::Signal(_)) => return Ok(()),
                 Ok(Happening::Crowded(done)) => {
                     self.watch.close(Timestamp(u64::MAX));
@@ -305,24 +305,25 @@ impl Running {
         let _ = alive.write(&options.spool.dir);
     }
 
-    fn reload(&self, config: Option<&Path>, level: &log::Level) {
-        let Some(path) = config else {
+    fn reload(&self, reloader: &Reloader, level: &log::Level) {
+        let Some(file) = reloader.file() else {
             warn!("SIGHUP: there is no configuration file to read again");
             return;
         };
         self.notify.reloading();
-        match crate::config::reload(path) {
-            Ok(changed) => {
-                level.set(changed.level);
+        match reloader.reload() {
+            Ok(Reloaded { now, warnings }) => {
+                warnings.iter().for_each(|warning| warn!("{warning}"));
+                level.set(now.level);
                 self.shared.set(Settings {
-                    servers: changed.servers.iter().map(|&address| mapped(address)).collect(),
-                    outstanding: changed.outstanding,
+                    servers: now.servers.iter().map(|&address| mapped(address)).collect(),
+                    outstanding: now.outstanding,
                 });
                 self.watch.configure(Configuration {
-                    zones: changed.zones.iter().map(|zone| zone.wire().to_vec()).collect(),
-                    max_rows: changed.max_rows,
+                    zones: now.zones.iter().map(|zone| zone.wire().to_vec()).collect(),
+                    max_rows: now.max_rows,
                 });
-                info!("{}: read again; {} zones", path.display(), changed.zones.len());
+                info!("{} was read again: {} zones, {} rows", file.display(), now.zones.len(), now.max_rows);
             }
             Err(error) => error!("SIGHUP: nothing was changed: {error}"),
         }
