@@ -6,6 +6,8 @@ mod complaint;
 mod connection;
 mod duration;
 mod error;
+#[cfg_attr(not(test), expect(dead_code, reason = "used by lowtide run"))]
+mod guard;
 mod local;
 #[cfg_attr(not(test), expect(dead_code, reason = "used by lowtide run"))]
 mod metrics;
