@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use lowtide_capture::{OpenError, OpenErrorKind};
 
 use crate::config::place::Fault;
+use crate::guard;
 use crate::report::text::printable;
 
 /// Why a command failed.
@@ -71,6 +72,13 @@ impl std::error::Error for Error {
 impl From<OpenError> for Error {
     fn from(source: OpenError) -> Self {
         Error::Open(source)
+    }
+}
+
+impl From<guard::Error> for Error {
+    fn from(error: guard::Error) -> Self {
+        let text = error.to_string();
+        if error.is_configuration() { Error::Usage(text) } else { Error::Failed(text) }
     }
 }
 

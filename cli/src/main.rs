@@ -3,14 +3,13 @@
 mod args;
 mod command;
 mod complaint;
-#[allow(dead_code, reason = "the live run reads the rest")]
 mod config;
 mod connection;
 mod duration;
 mod error;
+mod guard;
 mod live;
 mod local;
-#[cfg_attr(not(test), expect(dead_code, reason = "used by lowtide run"))]
 mod metrics;
 mod pages;
 mod pipeline;

@@ -90,6 +90,15 @@ pub enum Listen {
     },
 }
 
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Listen::Unix { path, .. } => write!(f, "unix:{}", path.display()),
+            Listen::Tcp { address, .. } => write!(f, "tcp:{address}"),
+        }
+    }
+}
+
 /// Files of certificates and keys (PEM) of a TLS server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsFiles {

@@ -11,7 +11,7 @@ use tracing::{info, warn};
 
 use super::rows::SpoolSettings;
 use crate::config::options::{DnstapListen, InterfaceOptions, Listen, Privacy, RunOptions};
-use crate::error::Error;
+use crate::error::{Error, said};
 use crate::{connection, guard, metrics};
 
 /// What was opened.
@@ -59,12 +59,8 @@ impl Opened {
     /// What was asked for and cannot be done.
     pub fn drop_privileges(&self, options: &RunOptions) -> Result<(), Error> {
         prepare_spool(options)?;
-        let report = guard::apply(&plan(options))?;
-        for line in report.done() {
-            info!("{line}");
-        }
-        for line in report.missing() {
-            warn!("{line}");
+        for measure in guard::apply(&plan(options))?.measures {
+            if measure.holds { info!("{measure}") } else { warn!("{measure}") }
         }
         Ok(())
     }
@@ -117,4 +113,44 @@ fn live(options: &RunOptions, interface: &InterfaceOptions) -> LiveOptions {
         allow_xdp: interface.allow_xdp,
         ..LiveOptions::new(&interface.name)
     }
+}
+
+fn listens(dnstap: &[DnstapListen]) -> Result<Vec<TapListen>, Error> {
+    dnstap.iter().map(listen).collect()
+}
+
+fn plan(options: &RunOptions) -> guard::Plan {
+    let process = &options.process;
+    let sockets = options.dnstap.iter().filter_map(|dnstap| match &dnstap.listen {
+        // A socket that is removed at the end is removed out of its directory.
+        Listen::Unix { path, .. } => path.parent().map(Path::to_owned),
+        Listen::Tcp { .. } => None,
+    });
+    guard::Plan {
+        user: process.user.as_ref().map(|user| user.name.clone()),
+        group: process.group.as_ref().map(|group| group.name.clone()),
+        keep_net_raw: !options.interfaces.is_empty(),
+        keep_net_admin: false,
+        writable: sockets.chain([options.spool.dir.clone()]).collect(),
+        readable: options.connection.iter().flat_map(|connection| connection.clickhouse_ca.clone()).collect(),
+        seccomp: process.seccomp,
+        landlock: process.landlock,
+    }
+}
+
+/// Makes the spool's directory where it is missing, for the user who will write to it.
+fn prepare_spool(options: &RunOptions) -> Result<(), Error> {
+    let dir = &options.spool.dir;
+    if dir.is_dir() {
+        return Ok(());
+    }
+    let failed = |error: std::io::Error| {
+        Error::Failed(format!("cannot make the spool {}: {}; --spool names another directory", dir.display(), said(&error)))
+    };
+    std::fs::create_dir_all(dir).map_err(failed)?;
+    let process = &options.process;
+    let owner = process.user.as_ref().map(|user| user.id);
+    let group = process.group.as_ref().map(|group| group.id);
+    let group = group.or_else(|| process.user.as_ref().and_then(|user| user.group));
+    std::os::unix::fs::chown(dir, owner, group).map_err(failed)
 }
