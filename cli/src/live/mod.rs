@@ -46,6 +46,7 @@ use tracing::{error, info, warn};
 use crate::config::options::RunOptions;
 use crate::config::reload::{Reloaded, Reloader};
 use crate::error::Error;
+use crate::notify;
 use crate::pipeline::fan::{Counting, Fan, Lane, Marks};
 use crate::pipeline::nanos;
 use crate::pipeline::shard::{QUEUE, Shard, count_batches};
@@ -77,13 +78,13 @@ pub fn run(options: &RunOptions, reloader: &Reloader) -> Result<ExitCode, Error>
     let mut run = first_word(options);
     let mut running = Running::start(options, opened, &shared, &run)?;
     info!("watching {} as sensor '{}', run '{}'", running.inputs.join(", "), run.key.sensor, run.key.run);
-    running.notify.ready();
+    tell(notify::ready("watching"));
 
     let ended = running.watch(options, reloader, &level, &happenings, &mut run);
     if let Err(why) = &ended {
         error!("{why}");
     }
-    running.notify.stopping();
+    tell(notify::stopping("delivering what is left"));
     let done = running.stop(options, run);
     ended.and(done)
 }
@@ -134,7 +135,6 @@ struct Running {
     watch: Watch,
     rows: Rows,
     metrics: Option<crate::metrics::server::Server>,
-    notify: crate::notify::Notify,
 }
 
 /// The ways to one shard: full batches go, empty ones come back.
@@ -232,7 +232,6 @@ impl Running {
             watch,
             rows,
             metrics,
-            notify: crate::notify::Notify::from_environment(),
         })
     }
 
@@ -286,7 +285,7 @@ impl Running {
             let _ = self.shared.happenings.send(Happening::Failed("a thread that counts failed".to_owned()));
         }
         if !found.wedged {
-            self.notify.alive();
+            tell(notify::alive());
         }
     }
 
@@ -310,7 +309,7 @@ impl Running {
             warn!("SIGHUP: there is no configuration file to read again");
             return;
         };
-        self.notify.reloading();
+        tell(notify::reloading());
         match reloader.reload() {
             Ok(Reloaded { now, warnings }) => {
                 warnings.iter().for_each(|warning| warn!("{warning}"));
@@ -327,7 +326,14 @@ impl Running {
             }
             Err(error) => error!("SIGHUP: nothing was changed: {error}"),
         }
-        self.notify.ready();
+        tell(notify::ready("watching"));
+    }
+}
+
+/// The service manager, where there is one, need not listen: the run goes on without it.
+fn tell(told: std::io::Result<()>) {
+    if let Err(error) = told {
+        warn!("cannot tell the service manager: {error}");
     }
 }
 

@@ -4,6 +4,7 @@
 //! `coverage`. Delivery never gives up; what is left at the end stays in the spool for the next run or for `lowtide ship`.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -30,6 +31,14 @@ const SEGMENT_ROWS: usize = 100_000;
 /// What was counted and is not in any row that can be delivered, by reason.
 type Dropped = BTreeMap<&'static str, u64>;
 
+/// How the spool is kept.
+pub struct SpoolSettings<'a> {
+    /// The directory.
+    pub dir: &'a Path,
+    /// The rest.
+    pub options: SpoolOptions,
+}
+
 /// Rows on their way.
 pub struct Rows {
     recorder: JoinHandle<Result<(), SpoolError>>,
@@ -43,6 +52,17 @@ pub struct Watcher {
     spool: Arc<Spool>,
     dropped: Arc<Mutex<Dropped>>,
     ended: Arc<AtomicBool>,
+}
+
+/// What is left when a run has ended.
+#[derive(Debug)]
+pub struct Left {
+    /// What waits in the spool.
+    pub backlog: Backlog,
+    /// What delivery came to; `None` without a server.
+    pub outcome: Option<Outcome>,
+    /// Why the recorder ended early, if it did.
+    pub wrong: Option<String>,
 }
 
 impl Watcher {
@@ -62,9 +82,62 @@ impl Watcher {
     }
 }
 
-/// What is left when a run has ended.
-#[derive(Debug)]
-pub struct Left {
+impl Rows {
+    /// Opens the spool and starts the threads. Without `server` rows stay in the spool.
+    ///
+    /// # Errors
+    /// A spool that cannot be used, and no thread to be had.
+    pub fn start(
+        settings: SpoolSettings<'_>,
+        server: Option<Server>,
+        in_flight: usize,
+        run: &SensorRun,
+        shared: &Arc<Shared>,
+        told: &Told,
+    ) -> Result<(Self, Sender<Recorded>), Error> {
+        let options = SpoolOptions { report: Arc::clone(told), ..settings.options };
+        let spool = Spool::open(settings.dir, options).map_err(|error| Error::Failed(error.to_string()))?;
+        let spool = Arc::new(spool);
+        let no_thread = |error| Error::Failed(format!("cannot start a thread: {error}"));
+        let delivery = match server {
+            Some(server) => {
+                let options = DeliveryOptions {
+                    in_flight,
+                    give_up: GiveUp::default(),
+                    report: Arc::clone(told),
+                    ..DeliveryOptions::default()
+                };
+                let run = run.clone();
+                let start = start_with(move |server| {
+                    let run = run.clone();
+                    async move {
+                        prepare::schema(&server).await?;
+                        prepare::begin(&server, &run).await
+                    }
+                });
+                Some(Delivery::start(Arc::clone(&spool), server, options, Some(start)).map_err(no_thread)?)
+            }
+            None => None,
+        };
+        let watcher = Watcher { spool, dropped: Arc::default(), ended: Arc::default() };
+        let (rows, taken) = bounded(QUEUE);
+        let sink = ToSpool::new(&watcher.spool, &run.key);
+        let recorder = Recorder::new(run.key.clone(), Vec::new(), SEGMENT_ROWS, sink);
+        let work = {
+            let (watcher, shared) = (watcher.clone(), Arc::clone(shared));
+            move || {
+                let ended = record(recorder, &taken, &watcher);
+                watcher.ended.store(true, Ordering::Release);
+                if let Err(error) = &ended {
+                    let _ = shared.happenings.send(Happening::Failed(error.to_string()));
+                }
+                ended
+            }
+        };
+        let recorder = thread::Builder::new().name("recorder".to_owned()).spawn(work).map_err(no_thread)?;
+        Ok((Self { recorder, delivery, watcher }, rows))
+    }
+
     /// Counts of delivery; `None` without a server.
     pub fn progress(&self) -> Option<Arc<Progress>> {
         self.delivery.as_ref().map(Delivery::progress)
@@ -90,14 +163,6 @@ pub struct Left {
         let outcome = self.delivery.map(|delivery| delivery.finish_within(Some(limit)));
         Left { backlog: self.watcher.backlog(), outcome, wrong }
     }
-}
-
-/// How the spool is kept.
-pub struct SpoolSettings<'a> {
-    /// The directory.
-    pub dir: &'a std::path::Path,
-    /// The rest.
-    pub options: SpoolOptions,
 }
 
 /// The recorder's thread. Rows are to be seen soon: each time that intervals have ended they are cut into segments.
