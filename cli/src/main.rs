@@ -6,11 +6,13 @@ mod complaint;
 mod connection;
 mod duration;
 mod error;
-#[cfg_attr(not(test), expect(dead_code, reason = "used by lowtide run"))]
+#[expect(dead_code, reason = "used by lowtide run")]
 mod guard;
 mod local;
 #[cfg_attr(not(test), expect(dead_code, reason = "used by lowtide run"))]
 mod metrics;
+#[cfg_attr(not(test), expect(dead_code, reason = "used by lowtide run"))]
+mod notify;
 mod pages;
 mod pipeline;
 mod progress;
