@@ -11,6 +11,7 @@ mod guard;
 mod live;
 mod local;
 mod metrics;
+mod notify;
 mod pages;
 mod pipeline;
 mod progress;
