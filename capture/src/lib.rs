@@ -10,7 +10,6 @@ mod compression;
 mod dnstap;
 mod error;
 mod file;
-pub mod frame_streams;
 mod link_type;
 mod pcap;
 mod pcapng;
