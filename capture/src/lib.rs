@@ -13,6 +13,7 @@ mod file;
 mod link_type;
 mod pcap;
 mod pcapng;
+pub mod tap;
 mod timeline;
 
 pub use compression::Compression;
