@@ -1,21 +1,20 @@
 //! dnstap files: Frame Streams as `fstrm_capture`, the servers themselves or a recorded socket left them.
 
 use lowtide_proto::dnstap::{EnvelopeError, Layout, View};
-use lowtide_proto::frame_streams::{Control, DNSTAP_CONTENT_TYPE};
+use lowtide_proto::frame_streams::{Control, DATA_HEADER, DNSTAP_CONTENT_TYPE, MAX_FRAME, Piece, piece};
 
 use crate::buffer::Buffer;
 use crate::file::Located;
-use crate::frame_streams::{DATA_HEADER, Piece, piece};
 use crate::{Damage, DamageReason};
 
 /// Whether the file that begins with `head` is Frame Streams: any control frame.
 pub(crate) fn is_frame_streams(head: &[u8]) -> bool {
-    matches!(piece(head), Ok(Piece::Control(..)))
+    matches!(piece(head, MAX_FRAME), Ok(Piece::Control(..)))
 }
 
 /// The content type of the stream when it is one that is not dnstap's.
 pub(crate) fn foreign_content(head: &[u8]) -> Option<String> {
-    match piece(head) {
+    match piece(head, MAX_FRAME) {
         Ok(Piece::Control(frame, _)) if !frame.agrees_on(DNSTAP_CONTENT_TYPE) => {
             frame.content_types().next().map(|name| String::from_utf8_lossy(name).into_owned())
         }
@@ -44,7 +43,7 @@ impl Dnstap {
     #[inline]
     pub(crate) fn advance(&mut self, buffer: &mut Buffer) -> Result<Option<Located>, Damage> {
         loop {
-            match piece(buffer.rest()) {
+            match piece(buffer.rest(), MAX_FRAME) {
                 Ok(Piece::Data(payload)) if self.started => {
                     self.outcome = self.layout.read(payload);
                     let time = self.outcome.ok().and_then(|()| self.layout.time());
@@ -69,7 +68,7 @@ impl Dnstap {
                         return buffer.end_of(buffer.offset()).map(|()| None);
                     }
                 }
-                Err(reason) => return Err(buffer.damage(reason)),
+                Err(error) => return Err(buffer.damage(error.into())),
             }
         }
     }

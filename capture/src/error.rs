@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use lowtide_proto::frame_streams::CutError;
+
 use crate::{Compression, MAX_PACKET};
 
 /// Where and why a file could not be read on. Everything before it was given out.
@@ -100,6 +102,16 @@ impl fmt::Display for DamageReason {
             DamageReason::ControlType(number) => write!(f, "a control frame of unknown type {number}"),
             DamageReason::ContentType => f.write_str("a stream of another content than dnstap"),
             DamageReason::NotStarted => f.write_str("a data frame outside of START and STOP"),
+        }
+    }
+}
+
+impl From<CutError> for DamageReason {
+    fn from(error: CutError) -> Self {
+        match error {
+            CutError::FrameLength(len) => DamageReason::FrameLength(len),
+            CutError::ControlFrame => DamageReason::ControlFrame,
+            CutError::ControlType(number) => DamageReason::ControlType(number),
         }
     }
 }

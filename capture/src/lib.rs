@@ -10,10 +10,10 @@ mod compression;
 mod dnstap;
 mod error;
 mod file;
-pub mod frame_streams;
 mod link_type;
 mod pcap;
 mod pcapng;
+pub mod tap;
 mod timeline;
 
 pub use compression::Compression;

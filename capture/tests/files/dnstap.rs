@@ -1,6 +1,5 @@
 use std::io::Cursor;
 
-use lowtide_capture::frame_streams::{Piece, piece};
 use lowtide_capture::{CaptureFile, DamageReason, Format, OpenErrorKind, Record};
 use lowtide_proto::dnstap::{Dnstap, EnvelopeError, Message};
 use prost::Message as _;
@@ -119,25 +118,4 @@ fn other_streams_are_refused_by_name() {
         CaptureFile::from_reader(Cursor::new(vec![0; 4_096])),
         Err(OpenErrorKind::UnknownFormat(_))
     ));
-}
-
-/// A receiver that gets one octet at a time is told how many more to wait for, never more than the largest frame.
-#[test]
-fn slices_whatever_has_come() {
-    let stream = [start(), data(b"abc")].concat();
-    let first = start().len();
-    for len in 0..first {
-        match piece(&stream[..len]) {
-            Ok(Piece::Incomplete(needed)) => assert!(needed > len && needed <= first, "{len} of {needed}"),
-            other => panic!("{other:?}"),
-        }
-    }
-    match piece(&stream) {
-        Ok(Piece::Control(frame, len)) => {
-            assert_eq!(len, first);
-            assert_eq!(frame.content_types().collect::<Vec<_>>(), [OURS]);
-        }
-        other => panic!("{other:?}"),
-    }
-    assert_eq!(piece(&stream[first..]), Ok(Piece::Data(b"abc")));
 }

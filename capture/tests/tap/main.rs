@@ -1,0 +1,10 @@
+//! Real connections into [`lowtide_capture::tap`]: well-behaved, hostile and those of fstrm_replay.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+mod hostile;
+mod overload;
+mod replay;
+mod sockets;
+mod streams;
+mod support;
+mod tls;
