@@ -11,6 +11,7 @@ mod dnstap;
 mod error;
 mod file;
 mod link_type;
+pub mod live;
 mod pcap;
 mod pcapng;
 pub mod tap;

@@ -11,7 +11,10 @@ const STEP: u64 = 500_000_000;
 
 /// The wall clock's time.
 pub fn now() -> Timestamp {
-    #[expect(clippy::disallowed_methods, reason = "a sensor says when it was alive, and nobody else can tell it")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a sensor says when it was alive, and nobody else can tell it"
+    )]
     let now = SystemTime::now();
     Timestamp(now.duration_since(UNIX_EPOCH).map_or(0, nanos))
 }

@@ -47,18 +47,18 @@ struct Feed {
 /// Decodes until the run is to end.
 pub struct Dnstap {
     producer: Producer,
-    tap: TapHandle,
-    /// The sockets as sources, by the number of the listener.
-    sockets: Vec<usize>,
+    tap: Arc<TapHandle>,
+    /// The socket as a source.
+    socket: usize,
     limits: MatcherLimits,
     feeds: HashMap<u64, Feed>,
     outstanding: usize,
 }
 
 impl Dnstap {
-    /// Nothing read yet. `sockets` are the sources of the tap's listeners, in order.
-    pub fn new(producer: Producer, tap: TapHandle, sockets: Vec<usize>, limits: MatcherLimits) -> Self {
-        Self { producer, tap, sockets, limits, feeds: HashMap::new(), outstanding: 0 }
+    /// Nothing read yet. `socket` is the source of the tap's only listener.
+    pub fn new(producer: Producer, tap: Arc<TapHandle>, socket: usize, limits: MatcherLimits) -> Self {
+        Self { producer, tap, socket, limits, feeds: HashMap::new(), outstanding: 0 }
     }
 
     /// The thread's work.
@@ -79,11 +79,9 @@ impl Dnstap {
     }
 
     fn chunk(&mut self, chunk: Chunk) {
-        let Self { producer, feeds, limits, outstanding, sockets, .. } = self;
-        let feed = feeds.entry(chunk.sender().id()).or_insert_with(|| {
-            let socket = sockets.get(chunk.sender().listener()).copied().unwrap_or_default();
-            Feed::new(chunk.sender(), socket, *limits, producer)
-        });
+        let Self { producer, feeds, limits, outstanding, socket, .. } = self;
+        let new = || Feed::new(&chunk.sender, *socket, *limits, producer);
+        let feed = feeds.entry(chunk.sender.id()).or_insert_with(new);
         feed.taken += 1;
         let others = outstanding.saturating_sub(feed.outstanding);
         feed.pairing.limit(producer.outstanding_limit().saturating_sub(others).max(LEAST_OUTSTANDING));
@@ -113,7 +111,8 @@ impl Dnstap {
             self.producer.tick(&mut feed.pairing, elapsed, now);
             feed.outstanding = feed.pairing.outstanding();
         }
-        let gone: Vec<u64> = self.feeds.values().filter(|feed| feed.is_over()).map(|feed| feed.status.id()).collect();
+        let gone: Vec<u64> =
+            self.feeds.values().filter(|feed| feed.is_over()).map(|feed| feed.status.id()).collect();
         for id in gone {
             self.part(id, now);
         }
@@ -123,17 +122,16 @@ impl Dnstap {
 
     /// Knows of a sender before its first frame: silence, too, is watched.
     fn greet(&mut self, status: &Arc<SenderStatus>) {
-        let Self { producer, feeds, limits, sockets, .. } = self;
-        feeds.entry(status.id()).or_insert_with(|| {
-            let socket = sockets.get(status.listener()).copied().unwrap_or_default();
-            Feed::new(status, socket, *limits, producer)
-        });
+        let Self { producer, feeds, limits, socket, .. } = self;
+        feeds.entry(status.id()).or_insert_with(|| Feed::new(status, *socket, *limits, producer));
     }
 
     fn part(&mut self, id: u64, now: Timestamp) {
-        let Some(mut feed) = self.feeds.remove(&id) else { return };
+        let Some(feed) = self.feeds.remove(&id) else { return };
         feed.discarded(&mut self.producer, now);
-        info!("{} has gone: {}", feed.title(), feed.status.reason());
+        let why =
+            feed.status.close_reason().map_or_else(|| "lowtide stops".to_owned(), |why| why.to_string());
+        info!("{} has gone: {why}", feed.title());
         for &source in feed.sources.iter().chain([&feed.socket]) {
             self.producer.shared().sources.closed(source);
         }
@@ -144,7 +142,7 @@ impl Dnstap {
     /// Reads what is there, and ends.
     fn end(mut self) {
         // The sockets are read for the last time, and closed; what is in the queue is all there is.
-        self.tap.close();
+        self.tap.stop();
         while let Ok(chunk) = self.tap.chunks().try_recv() {
             self.chunk(chunk);
         }

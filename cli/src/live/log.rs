@@ -44,7 +44,9 @@ pub fn begin(options: &LogOptions) -> Level {
 pub fn conditions() -> Told {
     Arc::new(|condition: &Condition| match condition {
         _ if condition.is_loss() => error!("{condition}"),
-        Condition::ServerAnswers { .. } | Condition::SpoolHasRoom { .. } | Condition::SpoolWritable { .. } => {
+        Condition::ServerAnswers { .. }
+        | Condition::SpoolHasRoom { .. }
+        | Condition::SpoolWritable { .. } => {
             info!("{condition}");
         }
         _ => warn!("{condition}"),

@@ -25,6 +25,7 @@ mod shared;
 mod signals;
 mod sources;
 mod stop;
+mod tls;
 mod watch;
 
 use std::process::ExitCode;
@@ -147,7 +148,7 @@ impl Running {
         shared: &Arc<Shared>,
         run: &SensorRun,
     ) -> Result<Self, Error> {
-        let Opened { tap, captures, metrics, server } = opened;
+        let Opened { taps, captures, metrics, server } = opened;
         let told = log::conditions();
         let settings = opened::spool(options);
         let in_flight = usize::from(options.in_flight);
@@ -164,7 +165,9 @@ impl Running {
             let partitions = Shard::partitions(number, count);
             let windows = Windows::new(partitions, nanos(options.interval), options.max_rows, &zones);
             let shard = Shard { names: None, windows: Some((windows, to_recorder.clone())) };
-            shards.push(spawn(&format!("count-{number}"), move || drop(count_batches(shard, &filled, &emptied)))?);
+            shards.push(spawn(&format!("count-{number}"), move || {
+                drop(count_batches(shard, &filled, &emptied))
+            })?);
             ways.push((full, empty));
         }
         let new_producer = |name: &str| {
@@ -184,14 +187,15 @@ impl Running {
         let limits = MatcherLimits { query_timeout, outstanding: options.limits.outstanding };
 
         let mut producers = Vec::new();
-        let mut tap_counters = None;
-        if let Some(tap) = tap {
-            let producer = new_producer("dnstap");
-            let number = |name: &String| shared.sources.number(name, producer.number(), dnstap::DISCONNECTED);
-            let sockets = opened::sockets(options).iter().map(number).collect();
-            let tap = tap.start().map_err(|error| Error::Failed(format!("cannot start a thread: {error}")))?;
-            tap_counters = Some(tap.watcher());
-            let dnstap = dnstap::Dnstap::new(producer, tap, sockets, limits);
+        let mut watched = Vec::new();
+        for (tap, name) in taps.into_iter().zip(opened::sockets(options)) {
+            let producer = new_producer(&name);
+            let socket = shared.sources.number(&name, producer.number(), dnstap::DISCONNECTED);
+            let tap =
+                tap.start().map_err(|error| Error::Failed(format!("cannot start a thread: {error}")))?;
+            let tap = Arc::new(tap);
+            watched.push((name, Arc::clone(&tap)));
+            let dnstap = dnstap::Dnstap::new(producer, tap, socket, limits);
             producers.push(spawn("decode", move || dnstap.run())?);
         }
         for capture in captures {
@@ -216,9 +220,10 @@ impl Running {
         }
         let metrics = match metrics {
             Some(listener) => {
-                let page = page::Page::new(shared, &rows, tap_counters, run);
+                let page = page::Page::new(shared, &rows, watched, run);
                 let health = page.clone();
-                let server = listener.start(Arc::new(move || page.text()), Arc::new(move || health.health()))?;
+                let server =
+                    listener.start(Arc::new(move || page.text()), Arc::new(move || health.health()))?;
                 info!("metrics on http://{}/metrics", server.address());
                 Some(server)
             }
@@ -276,7 +281,10 @@ impl Running {
     fn look(&mut self) {
         let found = self.watch.look();
         if let Some(stalled) = found.stalled {
-            error!("the process stood still for {:.1} s: what its sources showed meanwhile may be lost", stalled.as_secs_f64());
+            error!(
+                "the process stood still for {:.1} s: what its sources showed meanwhile may be lost",
+                stalled.as_secs_f64()
+            );
         }
         if let Some(step) = found.stepped {
             warn!("the clock was set by {:.1} s", step.as_secs_f64());

@@ -10,14 +10,15 @@ use lowtide_store::spool::SpoolOptions;
 use tracing::{info, warn};
 
 use super::rows::SpoolSettings;
+use super::tls;
 use crate::config::options::{DnstapListen, InterfaceOptions, Listen, Privacy, RunOptions};
 use crate::error::{Error, said};
 use crate::{connection, guard, metrics};
 
 /// What was opened.
 pub struct Opened {
-    /// Sockets that take dnstap; `None` = none are asked for.
-    pub tap: Option<Tap>,
+    /// Sockets that take dnstap.
+    pub taps: Vec<Tap>,
     /// Handles of interfaces.
     pub captures: Vec<LiveCapture>,
     /// Where metrics are served.
@@ -41,16 +42,17 @@ impl Opened {
             }
             captures.extend(handles);
         }
-        let tap = match listens(&options.dnstap)? {
-            listens if listens.is_empty() => None,
-            listens => Some(Tap::bind(&listens, limits(options)).map_err(|error| failed(&error))?),
-        };
+        let mut taps = Vec::new();
+        for dnstap in &options.dnstap {
+            let tap = Tap::bind(&[listen(&dnstap.listen)?], limits(options, dnstap));
+            taps.push(tap.map_err(|error| failed(&error))?);
+        }
         let metrics = options.metrics.map(metrics::server::Listener::bind).transpose()?;
         let server = options.connection.as_ref().map(connection::server).transpose()?;
         if server.is_none() {
             info!("no ClickHouse is named: rows stay in {}", options.spool.dir.display());
         }
-        Ok(Self { tap, captures, metrics, server })
+        Ok(Self { taps, captures, metrics, server })
     }
 
     /// Gives away what is no longer needed, while there is one thread.
@@ -115,8 +117,26 @@ fn live(options: &RunOptions, interface: &InterfaceOptions) -> LiveOptions {
     }
 }
 
-fn listens(dnstap: &[DnstapListen]) -> Result<Vec<TapListen>, Error> {
-    dnstap.iter().map(listen).collect()
+fn listen(listen: &Listen) -> Result<TapListen, Error> {
+    Ok(match listen {
+        Listen::Unix { path, mode, owner, group } => {
+            TapListen::Unix(UnixListen { path: path.clone(), mode: *mode, owner: *owner, group: *group })
+        }
+        Listen::Tcp { address, tls } => {
+            let tls = tls.as_ref().map(tls::server).transpose()?;
+            TapListen::Tcp(TcpListen { address: *address, tls })
+        }
+    })
+}
+
+fn limits(options: &RunOptions, dnstap: &DnstapListen) -> TapLimits {
+    TapLimits {
+        senders: dnstap.max_senders,
+        frame_octets: options.limits.max_frame,
+        handshake_timeout: dnstap.handshake_timeout,
+        idle_timeout: dnstap.idle_timeout,
+        queue_octets: usize::try_from(options.limits.dnstap_queue).unwrap_or(usize::MAX),
+    }
 }
 
 fn plan(options: &RunOptions) -> guard::Plan {
@@ -145,7 +165,11 @@ fn prepare_spool(options: &RunOptions) -> Result<(), Error> {
         return Ok(());
     }
     let failed = |error: std::io::Error| {
-        Error::Failed(format!("cannot make the spool {}: {}; --spool names another directory", dir.display(), said(&error)))
+        Error::Failed(format!(
+            "cannot make the spool {}: {}; --spool names another directory",
+            dir.display(),
+            said(&error)
+        ))
     };
     std::fs::create_dir_all(dir).map_err(failed)?;
     let process = &options.process;

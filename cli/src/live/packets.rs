@@ -98,7 +98,12 @@ impl Packets {
         let coverage = self.producer.coverage();
         let since = |new: u64, old: u64| new.saturating_sub(old);
         coverage.lost(source, now, "kernel_drop", since(stats.kernel_dropped, self.stats.kernel_dropped));
-        coverage.lost(source, now, "interface_drop", since(stats.interface_dropped, self.stats.interface_dropped));
+        coverage.lost(
+            source,
+            now,
+            "interface_drop",
+            since(stats.interface_dropped, self.stats.interface_dropped),
+        );
         self.stats = stats;
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lowtide_capture::tap::TapWatcher;
+use lowtide_capture::tap::TapHandle;
 use lowtide_store::deliver::Progress;
 use lowtide_store::sensor_run::SensorRun;
 
@@ -20,19 +20,24 @@ pub struct Page {
     shared: Arc<Shared>,
     rows: Watcher,
     progress: Option<Arc<Progress>>,
-    tap: Option<TapWatcher>,
+    taps: Vec<(String, Arc<TapHandle>)>,
     sensor: String,
     started: f64,
 }
 
 impl Page {
     /// The page of a run.
-    pub fn new(shared: &Arc<Shared>, rows: &Rows, tap: Option<TapWatcher>, run: &SensorRun) -> Self {
+    pub fn new(
+        shared: &Arc<Shared>,
+        rows: &Rows,
+        taps: Vec<(String, Arc<TapHandle>)>,
+        run: &SensorRun,
+    ) -> Self {
         Self {
             shared: Arc::clone(shared),
             rows: rows.watcher(),
             progress: rows.progress(),
-            tap,
+            taps,
             sensor: run.key.sensor.clone(),
             started: run.started as f64 / 1e9,
         }
@@ -60,7 +65,12 @@ impl Page {
             }
             for (&defect, &count) in &counted.defects {
                 let labels = [("reader", reader), ("defect", defect)];
-                page.counter("malformed_frames", "Frames of the fate malformed, by what is wrong", &labels, count);
+                page.counter(
+                    "malformed_frames",
+                    "Frames of the fate malformed, by what is wrong",
+                    &labels,
+                    count,
+                );
             }
             for (&reason, &count) in &counted.malformed {
                 let labels = [("reader", reader), ("reason", reason)];
@@ -72,7 +82,12 @@ impl Page {
                 );
             }
             for (direction, count) in [("query", counted.queries), ("response", counted.responses)] {
-                page.counter("messages", "DNS messages", &[("reader", reader), ("direction", direction)], count);
+                page.counter(
+                    "messages",
+                    "DNS messages",
+                    &[("reader", reader), ("direction", direction)],
+                    count,
+                );
             }
             for (role, t) in &counted.transactions {
                 let role = role.to_string();
@@ -86,7 +101,12 @@ impl Page {
                 ];
                 for (outcome, count) in outcomes {
                     let labels = [("reader", reader), ("role", &role), ("outcome", outcome)];
-                    page.counter("transactions", "What became of queries and responses, by role", &labels, count);
+                    page.counter(
+                        "transactions",
+                        "What became of queries and responses, by role",
+                        &labels,
+                        count,
+                    );
                 }
             }
             for ((role, rcode), &count) in &counted.rcodes {
@@ -115,7 +135,12 @@ impl Page {
         for source in self.shared.sources.all() {
             let name = source.name.as_str();
             let up = if source.ways > 0 { 1.0 } else { 0.0 };
-            page.gauge("source_up", "Whether a source can be seen through at the moment", &[("source", name)], up);
+            page.gauge(
+                "source_up",
+                "Whether a source can be seen through at the moment",
+                &[("source", name)],
+                up,
+            );
             page.counter("source_frames", "Frames that a source showed", &[("source", name)], source.frames);
             page.counter("source_octets", "Octets of those frames", &[("source", name)], source.octets);
             for (&reason, &count) in &source.lost {
@@ -131,20 +156,35 @@ impl Page {
     }
 
     fn tap(&self, page: &mut Text) {
-        let Some(counters) = self.tap.as_ref().map(TapWatcher::counters) else { return };
-        let single: [(&'static str, &'static str, u64); 6] = [
-            ("dnstap_connections", "Connections that were accepted", counters.accepted),
-            ("dnstap_connections_refused", "Connections past the limit", counters.refused),
-            ("dnstap_accept_errors", "Connections that the system could not give", counters.accept_errors),
-            ("dnstap_streams", "Connections that began to send dnstap", counters.begun),
-            ("dnstap_frames_read", "Frames read from sockets; those counted and those discarded", counters.frames),
-            ("dnstap_frames_discarded", "Frames read and discarded, because the queue was full", counters.discarded_frames),
-        ];
-        for (name, help, count) in single {
-            page.counter(name, help, &[], count);
-        }
-        for (reason, count) in counters.closes() {
-            page.counter("dnstap_closed", "Connections closed, by reason", &[("reason", reason)], count);
+        for (socket, tap) in &self.taps {
+            let counters = tap.counters();
+            let single: [(&'static str, &'static str, u64); 6] = [
+                ("dnstap_connections", "Connections that were accepted", counters.accepted),
+                ("dnstap_connections_refused", "Connections past the limit", counters.refused),
+                (
+                    "dnstap_accept_errors",
+                    "Connections that the system could not give",
+                    counters.accept_errors,
+                ),
+                ("dnstap_streams", "Connections that began to send dnstap", counters.begun),
+                (
+                    "dnstap_frames_read",
+                    "Frames read from sockets: those counted and those discarded",
+                    counters.frames,
+                ),
+                (
+                    "dnstap_frames_discarded",
+                    "Frames read and discarded, because the queue was full",
+                    counters.discarded_frames,
+                ),
+            ];
+            for (name, help, count) in single {
+                page.counter(name, help, &[("socket", socket)], count);
+            }
+            for (reason, count) in counters.closes() {
+                let labels = [("socket", socket.as_str()), ("reason", reason)];
+                page.counter("dnstap_closed", "Connections closed, by reason", &labels, count);
+            }
         }
     }
 
@@ -153,10 +193,20 @@ impl Page {
         page.gauge("spool_segments", "Segments that wait for ClickHouse", &[], backlog.segments as f64);
         page.gauge("spool_bytes", "Octets of those segments", &[], backlog.octets as f64);
         for (reason, count) in self.rows.dropped() {
-            page.counter("dropped", "What was counted and dropped by the spool", &[("reason", reason)], count);
+            page.counter(
+                "dropped",
+                "What was counted and dropped by the spool",
+                &[("reason", reason)],
+                count,
+            );
         }
         if let Some(progress) = &self.progress {
-            page.counter("delivered_segments", "Segments that ClickHouse acknowledged", &[], progress.segments());
+            page.counter(
+                "delivered_segments",
+                "Segments that ClickHouse acknowledged",
+                &[],
+                progress.segments(),
+            );
             let failing = if progress.is_failing() { 1.0 } else { 0.0 };
             page.gauge("clickhouse_failing", "Whether ClickHouse takes nothing at the moment", &[], failing);
         }
@@ -172,7 +222,11 @@ impl Page {
         }
         for (counted, age) in self.shared.counted() {
             if age > ILL {
-                return Err(format!("{} has given no sign of life for {:.0} s", counted.name, age.as_secs_f64()));
+                return Err(format!(
+                    "{} has given no sign of life for {:.0} s",
+                    counted.name,
+                    age.as_secs_f64()
+                ));
             }
         }
         let sources = self.shared.sources.all();

@@ -176,7 +176,8 @@ fn record(
         recorder.record(recorded)?;
         if recorder.marks() > marks {
             for (reason, count) in tell_losses(&mut recorder, &watcher.spool)? {
-                *watcher.dropped.lock().unwrap_or_else(PoisonError::into_inner).entry(reason).or_default() += count;
+                *watcher.dropped.lock().unwrap_or_else(PoisonError::into_inner).entry(reason).or_default() +=
+                    count;
             }
             recorder.cut()?;
         }

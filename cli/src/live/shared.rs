@@ -82,11 +82,6 @@ impl Counted {
         }
         counted
     }
-
-    /// Frames, each in one fate.
-    pub fn frames(&self) -> u64 {
-        self.fates.values().sum()
-    }
 }
 
 /// A producer as others see it.

@@ -117,7 +117,8 @@ impl Sources {
     /// The names of those that were not told yet, in order of their numbers.
     pub fn take_new(&self) -> Vec<String> {
         let mut state = self.state();
-        let told = std::mem::replace(&mut state.told, state.sources.len());
+        let known = state.sources.len();
+        let told = std::mem::replace(&mut state.told, known);
         state.sources.iter().skip(told).map(|source| source.name.clone()).collect()
     }
 

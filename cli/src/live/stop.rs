@@ -66,7 +66,8 @@ impl Running {
             }
         }
         for source in sources {
-            let lost: Vec<_> = source.lost.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+            let lost: Vec<_> =
+                source.lost.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
             if !lost.is_empty() {
                 warn!("{}: lost {}", source.name, lost.join(", "));
             }

@@ -23,8 +23,8 @@ pub use condition::{Condition, Report};
 pub use index::Backlog;
 pub(crate) use index::{Claim, Next};
 use index::{Index, Record};
-pub use open::{ALIVE, ASIDE};
 pub use loss::{Loss, LossKey, Losses, Reason};
+pub use open::{ALIVE, ASIDE};
 
 use crate::segment::{Draft, Header, Segment, SegmentError};
 
