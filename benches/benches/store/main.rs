@@ -13,6 +13,7 @@ mod delivery;
 mod peer;
 #[path = "../../../cli/src/size.rs"]
 #[expect(unused_imports, reason = "those of its tests, which do not run here")]
+#[expect(dead_code, reason = "sizes are read here, and shown elsewhere")]
 mod size;
 mod spooling;
 
@@ -29,7 +30,9 @@ enum Part {
     Backlog,
 }
 
+// Without a group: it would have the name of that of the options which all have.
 #[derive(Debug, Parser)]
+#[group(skip)]
 struct Options {
     #[command(flatten)]
     all: lowtide_benches::Options,
