@@ -41,6 +41,16 @@ pub fn peak_resident() -> Option<u64> {
     kibibytes(&field("/proc/self/status", "VmHWM")?)
 }
 
+/// Octets of memory that another process has now.
+pub fn resident_of(process: u32) -> Option<u64> {
+    kibibytes(&field(&format!("/proc/{process}/status"), "VmRSS")?)
+}
+
+/// Octets of memory that another process had at most.
+pub fn peak_resident_of(process: u32) -> Option<u64> {
+    kibibytes(&field(&format!("/proc/{process}/status"), "VmHWM")?)
+}
+
 /// Lets [`peak_resident`] begin again at what this process has now: programs that it starts inherit its peak. False where
 /// the kernel does not offer it.
 pub fn forget_peak() -> bool {

@@ -4,10 +4,13 @@ use std::error::Error;
 use std::ffi::OsStr;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::thread;
 use std::time::Instant;
 
 use rustix::param::clock_ticks_per_second;
+use rustix::process::{Pid, Signal, kill_process};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use serde_json::Value;
 use wait4::Wait4;
 
@@ -55,6 +58,49 @@ pub fn cpu_seconds(process: u32) -> Option<f64> {
     let (_, fields) = stat.rsplit_once(')')?;
     let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse::<u64>);
     Some(ticks.sum::<Result<u64, _>>().ok()? as f64 / clock_ticks_per_second() as f64)
+}
+
+/// The cores that this process may use.
+///
+/// # Errors
+/// The kernel does not say.
+pub fn cores() -> io::Result<Vec<usize>> {
+    let all = sched_getaffinity(None)?;
+    Ok((0..CpuSet::MAX_CPU).filter(|&core| all.is_set(core)).collect())
+}
+
+/// From now on this thread, and what it starts, has this core alone.
+///
+/// # Errors
+/// There is no such core, or it may not be used.
+pub fn pin(core: usize) -> io::Result<()> {
+    let mut cores = CpuSet::new();
+    cores.set(core);
+    Ok(sched_setaffinity(None, &cores)?)
+}
+
+/// Starts a program, on one core if that is said.
+///
+/// # Errors
+/// It cannot be started, or the core may not be used.
+pub fn spawn_on(command: &mut Command, core: Option<usize>) -> io::Result<Child> {
+    let program = command.get_program().display().to_string();
+    // A thread of its own, which passes its cores on and is gone.
+    let start = || {
+        core.map_or(Ok(()), pin)?;
+        command.spawn().map_err(|error| io::Error::new(error.kind(), format!("{program}: {error}")))
+    };
+    thread::scope(|scope| scope.spawn(start).join())
+        .unwrap_or_else(|_| Err(io::Error::other("a thread failed")))
+}
+
+/// Sends a process a signal.
+///
+/// # Errors
+/// It is gone, or may not be sent one.
+pub fn signal(process: u32, signal: Signal) -> io::Result<()> {
+    let process = i32::try_from(process).ok().and_then(Pid::from_raw);
+    Ok(kill_process(process.ok_or(io::ErrorKind::NotFound)?, signal)?)
 }
 
 /// Builds lowtide as users do, and says where it is.

@@ -55,13 +55,7 @@ impl Traffic {
     /// # Errors
     /// Those of the writer.
     pub fn write(&self, out: impl Write) -> io::Result<Made> {
-        let mut maker = Maker {
-            random: Random::new(1),
-            zipf: Zipf::new(self.names, 0.9),
-            later: BinaryHeap::new(),
-            order: 0,
-            made: Made::default(),
-        };
+        let mut maker = Maker::new(self.names);
         let mut file = PcapWriter::new(out)?;
         let mut now = START;
         for _ in 0..self.queries {
@@ -73,6 +67,37 @@ impl Traffic {
         file.finish()?;
         Ok(maker.made)
     }
+
+    /// Makes the same kind of traffic as exchanges of one query and one response, in the order of the queries.
+    pub fn exchanges(&self) -> impl Iterator<Item = Exchanged> {
+        let (mut maker, mut now, step) = (Maker::new(self.names), START, 2_000_000_000 / self.rate.max(1));
+        (0..self.queries).map(move |_| {
+            now += maker.random.below(step);
+            let number = maker.zipf.rank(&mut maker.random);
+            let (question, answer) = maker.question(number);
+            let (client, server) = maker.endpoints();
+            let answered = now + maker.latency();
+            let lost = maker.random.one_in(500);
+            Exchanged { question, answer: (!lost).then_some(answer), client, server, asked: now, answered }
+        })
+    }
+}
+
+/// A query and the response to it.
+#[derive(Clone, Debug)]
+pub struct Exchanged {
+    /// What is asked.
+    pub question: Question,
+    /// What is answered, unless the response is lost.
+    pub answer: Option<Answer>,
+    /// Who asks.
+    pub client: Endpoint,
+    /// Who answers.
+    pub server: Endpoint,
+    /// When it is asked, in nanoseconds since 1970.
+    pub asked: u64,
+    /// When it is answered.
+    pub answered: u64,
 }
 
 struct Maker {
@@ -85,6 +110,16 @@ struct Maker {
 }
 
 impl Maker {
+    fn new(names: usize) -> Self {
+        Self {
+            random: Random::new(1),
+            zipf: Zipf::new(names, 0.9),
+            later: BinaryHeap::new(),
+            order: 0,
+            made: Made::default(),
+        }
+    }
+
     fn write_until(&mut self, now: u64, file: &mut PcapWriter<impl Write>) -> io::Result<()> {
         while let Some(Reverse((time, ..))) = self.later.peek()
             && *time <= now
