@@ -2,6 +2,9 @@
 //!
 //! None has a default here: what is not given comes from the file, and only then from `config::settle`.
 
+#[cfg(test)]
+mod tests;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
