@@ -40,7 +40,7 @@ fn octets(text: &str, least: &str, most: &str) -> Result<u64, String> {
 }
 
 fn or_off<T>(text: &str, read: fn(&str) -> Result<T, String>) -> Result<Off<T>, String> {
-    if text == "off" { Ok(None) } else { read(text).map(Some).map_err(|reason| format!("{reason}, or off")) }
+    if text == "off" { Ok(None) } else { read(text).map(Some).map_err(|reason| format!("{reason} (or off)")) }
 }
 
 /// The length of an interval. Rows hold whole seconds, and the rollups' hours must not be shorter than it.
