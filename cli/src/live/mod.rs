@@ -71,7 +71,7 @@ const LEAVE: Duration = Duration::from_secs(5);
 pub fn run(options: &RunOptions, reloader: &Reloader) -> Result<ExitCode, Error> {
     let level = log::begin(&options.log);
     let opened = Opened::open(options)?;
-    opened.drop_privileges(options)?;
+    opened.drop_privileges(options, reloader.file())?;
 
     let (happen, happenings) = unbounded();
     signals::watch(happen.clone(), options.process.stop_timeout)?;
@@ -136,6 +136,8 @@ struct Running {
     watch: Watch,
     rows: Rows,
     metrics: Option<crate::metrics::server::Server>,
+    /// Whether somebody waits for signs of life.
+    is_supervised: bool,
 }
 
 /// The ways to one shard: full batches go, empty ones come back.
@@ -237,6 +239,7 @@ impl Running {
             watch,
             rows,
             metrics,
+            is_supervised: notify::watchdog_interval().is_some(),
         })
     }
 
@@ -292,7 +295,7 @@ impl Running {
         if self.producers.iter().chain(&self.shards).any(JoinHandle::is_finished) {
             let _ = self.shared.happenings.send(Happening::Failed("a thread that counts failed".to_owned()));
         }
-        if !found.wedged {
+        if self.is_supervised && !found.wedged {
             tell(notify::alive());
         }
     }
@@ -302,6 +305,10 @@ impl Running {
         run.updated = clock::now().0;
         run.finished = (state != State::Running).then_some(run.updated);
         run.account = account::account(&self.shared, self.rows.dropped());
+        tell(notify::status(&format!(
+            "{} frames, {} queries, {} responses",
+            run.account.frames, run.account.queries, run.account.responses
+        )));
         self.watch.record(Recorded::Run(Box::new(run.clone())));
     }
 
