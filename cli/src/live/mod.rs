@@ -168,7 +168,7 @@ impl Running {
             let windows = Windows::new(partitions, nanos(options.interval), options.max_rows, &zones);
             let shard = Shard { names: None, windows: Some((windows, to_recorder.clone())) };
             shards.push(spawn(&format!("count-{number}"), move || {
-                drop(count_batches(shard, &filled, &emptied))
+                let _ = count_batches(shard, &filled, &emptied);
             })?);
             ways.push((full, empty));
         }
