@@ -20,6 +20,7 @@ mod opened;
 mod packets;
 mod page;
 mod producer;
+mod rarely;
 mod rows;
 mod shared;
 mod signals;
