@@ -12,6 +12,7 @@ mod error;
 mod file;
 pub mod frame_streams;
 mod link_type;
+pub mod live;
 mod pcap;
 mod pcapng;
 mod timeline;
