@@ -15,7 +15,10 @@ use crate::support::{LONG, Tapped, until};
 fn skipped() -> bool {
     let skip = std::env::var_os("LOWTIDE_TEST_SERVERS").is_some_and(|value| value == "skip");
     if skip {
-        let _ = writeln!(stderr(), "skipped, because LOWTIDE_TEST_SERVERS=skip");
+        // Not by eprintln!, which the test harness would keep to itself.
+        let test = std::thread::current().name().unwrap_or("a test").to_owned();
+        let said = format!("SKIPPED, because of LOWTIDE_TEST_SERVERS=skip: {test}\n");
+        let _ = stderr().write_all(said.as_bytes());
     }
     skip
 }
