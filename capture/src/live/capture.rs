@@ -408,9 +408,43 @@ fn may_capture(options: &LiveOptions) -> Result<(), LiveError> {
     }
 }
 
-/// What `lowtide-decode` reads; it is not asked itself, because it is no sibling's.
+/// What `lowtide-decode` reads (`layers::link`), which cannot be asked from here.
 fn is_decoded(link_type: LinkType) -> bool {
-    !crate::link_type_name(link_type).starts_with("LINKTYPE ")
+    matches!(
+        link_type.0,
+        0 | 1 | 6 | 8
+            ..=10
+                | 12
+                | 14
+                | 50
+                | 51
+                | 100
+                | 101
+                | 104
+                | 105
+                | 108
+                | 109
+                | 113
+                | 117
+                | 119
+                | 122
+                | 127
+                | 129
+                | 138
+                | 143
+                | 163
+                | 192
+                | 204
+                | 205
+                | 226
+                | 228
+                | 229
+                | 239
+                | 240
+                | 258
+                | 274
+                | 276
+    )
 }
 
 fn timespec(duration: Duration) -> Timespec {

@@ -10,6 +10,12 @@
 //! is found before the first frame ([`filter`]), and an XDP program, which can take frames away before any capture
 //! sees them, is looked for ([`Xdp`]).
 //!
+//! # When privileges are dropped
+//!
+//! An open handle needs none. It polls, asks its packet socket (`getsockopt`, `ioctl`) and its netlink socket (`sendto`,
+//! `recvfrom`), and libpcap looks into `/sys/class/net` when it is asked for statistics, which may fail. To
+//! [`reopen`](LiveCapture::reopen) an interface that was removed needs what opening needs: `CAP_NET_RAW`, `socket`, `mmap`.
+//!
 //! # What a capture shows twice, or not at all
 //!
 //! - The interface `any` shows a frame at each interface that it passes: on a machine that forwards, and on one that
