@@ -36,6 +36,7 @@ fn both_directions_of_a_flow_reach_one_handle_and_nothing_is_lost_or_doubled() {
     let (mut there, mut back) = (Sender::new(), Sender::at(TAP));
     const FLOWS: u16 = 500;
     let mut expected = 0;
+    let mut taken = vec![Vec::new(); 2];
     for flow in 0..FLOWS {
         let mark = flow.to_be_bytes();
         let client_4 = ([192, 0, 2, (flow % 7) as u8], 20_000 + flow);
@@ -49,8 +50,13 @@ fn both_directions_of_a_flow_reach_one_handle_and_nothing_is_lost_or_doubled() {
         back.send(&fragments_4(server_4, client_4, &large, flow));
         there.send(&fragments_4(server_4, client_4, &large, 20_000 + flow));
         expected += 6;
+        // Between two interfaces wait 1000 frames at most, and more are lost where no capture counts.
+        if flow % 100 == 99 {
+            for (all, taken) in taken.iter_mut().zip(take_all(&mut captures, 600)) {
+                all.extend(taken);
+            }
+        }
     }
-    let taken = take_all(&mut captures, expected);
 
     let mut handles = HashMap::<(u8, [u8; 2]), Vec<usize>>::new();
     for (handle, taken) in taken.iter().enumerate() {

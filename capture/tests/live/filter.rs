@@ -150,7 +150,8 @@ fn a_users_filter_holds_in_every_layer_and_keeps_fragments() {
     assert_eq!(octets(&take(&mut capture, 3)), expected[3..6]);
 }
 
-/// The cost of a frame, from the ring to the caller, is a matter of benches; here only that nothing is slow by design.
+/// The cost of a frame, from the ring to the caller, is a matter of benches; here only that nothing is slow by
+/// design.
 #[test]
 fn an_idle_capture_waits_as_long_as_it_may() {
     let Some(_net) = Net::new() else { return };

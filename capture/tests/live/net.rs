@@ -31,8 +31,8 @@ fn skipped() -> bool {
     skip
 }
 
-/// A network namespace in which the calling thread is until it is dropped. Its interfaces [`SENDER`] and [`TAP`] are the two ends
-/// of a wire, and speak of nothing by themselves.
+/// A network namespace in which the calling thread is until it is dropped. Its interfaces [`SENDER`] and [`TAP`] are
+/// the two ends of a wire, and speak of nothing by themselves.
 pub struct Net {
     name: String,
     before: File,

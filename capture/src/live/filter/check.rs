@@ -39,8 +39,8 @@ pub(super) fn dns_passes(
 }
 
 /// Whether a filter with a user's in it is found to accept a response whole and to drop one of its fragments. The
-/// addresses that are tried are those of the golden frames and the constants of `users_own`, which is to be compiled without
-/// optimization, so that they stand in it one behind the other.
+/// addresses that are tried are those of the golden frames and the constants of `users_own`, which is to be compiled
+/// without optimization, so that they stand in it one behind the other.
 pub(super) fn drops_fragments(
     program: &BpfProgram,
     users_own: &BpfProgram,
