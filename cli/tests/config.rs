@@ -49,7 +49,7 @@ fn what_would_run_is_said_in_short_and_without_a_password() {
 l.toml is right. What it runs:
   sensor      ns1: intervals of 60s, 10s late at most; 1 zone, 0 servers; port 53; 2 threads
   dnstap      tcp:127.0.0.1:6000, not encrypted; 64 senders at most
-  interface   eth0, promiscuous, 65535 octets of a packet, a ring of 64MiB, 1 thread, filter 'ip'
+  interface   eth0, promiscuous, 262144 octets of a packet, a ring of 64MiB, 1 thread, filter 'ip'
   clickhouse  https://ch.example:8443/db as 'me'
   spool       /tmp/spool, 10GiB at most, for 3600s at most, then the oldest rows are dropped
   clients     addresses cut to /24 and /48

@@ -5,38 +5,23 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use lowtide_proto::{LinkType, Packet, Timestamp};
-use pcap::{Active, Capture, Precision};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use pcap::{Active, Capture};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 
 use super::fanout::{self, Group};
-use super::filter::{self, Filter, message};
+use super::filter::{self, Filter};
+use super::handle;
 use super::link::{Link, Links};
 use super::stats::Accumulator;
-use super::{ANY, Gone, LiveError, LiveOptions, LiveStats, MAX_SNAP_LENGTH, Warning, Xdp};
+use super::{ANY, Gone, LiveError, LiveOptions, LiveStats, Warning, Xdp};
 
-/// After this the kernel hands over a block of the ring that is not full. An idle capture is woken ten times a second at
-/// most, and a frame waits no longer than a report of one minute can bear; much shorter, and busy ones would be woken
-/// for blocks that are nearly empty. Each block handed over early costs its 256 KiB of the ring, so that a ring of the
-/// default size lasts 25 s even then.
-const RETIRE: Duration = Duration::from_millis(100);
-
-/// After this every frame that the kernel has taken in can be read: its timer retires a block at the second tick at the latest.
-const FLUSH: Duration = Duration::from_millis(300);
-
-/// The frames of one call, so that the caller comes to its other work.
-const BATCH: usize = 4096;
-
-/// How often an interface without traffic is looked at. libpcap tells of a removal only, and an error of the socket that
-/// tells of a shutdown may be read by libpcap first.
+/// How often an interface without traffic is looked at. libpcap tells of a removal only, and an error of the socket
+/// that tells of a shutdown may be read by libpcap first.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// `FANOUT` groups hold no more.
 const MAX_THREADS: usize = 256;
-
-/// Accepts nothing.
-const NOTHING: &str = "len = 0";
 
 /// What a call of [`LiveCapture::poll`] did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -74,7 +59,7 @@ impl LiveCapture {
         let threads = options.threads.clamp(1, MAX_THREADS);
         let mut captures = Vec::with_capacity(threads);
         for number in 0..threads {
-            let links = Links::open().map_err(|error| os(options, error))?;
+            let links = Links::open().map_err(|error| handle::os(options, error))?;
             captures.push(Self {
                 options: options.clone(),
                 links,
@@ -94,7 +79,7 @@ impl LiveCapture {
             capture.activate(link)?;
         }
         if let Some(handle) = captures.iter_mut().find_map(|capture| capture.handle.as_mut()) {
-            discard(handle)?;
+            handle::discard(handle);
         }
         let mut group = None;
         for capture in &mut captures {
@@ -108,7 +93,8 @@ impl LiveCapture {
         Ok(captures)
     }
 
-    /// Lends the frames that are there, at most some thousands; when there are none it waits for some, at most for `wait`.
+    /// Lends the frames that are there, at most some thousands; when there are none it waits for some, at most for
+    /// `wait`.
     ///
     /// # Errors
     /// [`LiveError::Gone`] when the interface was lost, at this and all further calls until [`reopen`](Self::reopen)
@@ -139,13 +125,13 @@ impl LiveCapture {
         }
     }
 
-    /// Goes on after [`LiveError::Gone`], when the interface is back: with the same handle if it was only down, for which no
-    /// privilege is needed. Without a loss it does nothing.
+    /// Goes on after [`LiveError::Gone`], when the interface is back: with the same handle if it was only down, for
+    /// which no privilege is needed. Without a loss it does nothing.
     ///
     /// # Errors
-    /// The interface is not back ([`LiveError::NoInterface`], [`LiveError::Down`]), or cannot be opened as at first. In a
-    /// group a removed interface comes back only when all handles have seen its removal, so that the
-    /// first attempts may fail.
+    /// The interface is not back ([`LiveError::NoInterface`], [`LiveError::Down`]), or cannot be opened as at first.
+    /// In a group a removed interface comes back only when all handles have seen its removal, so that the first
+    /// attempts may fail.
     pub fn reopen(&mut self) -> Result<(), LiveError> {
         if self.gone.is_none() {
             return Ok(());
@@ -157,7 +143,7 @@ impl LiveCapture {
             let mut group = self.group;
             self.activate(link)?;
             if let Some(handle) = &mut self.handle {
-                discard(handle)?;
+                handle::discard(handle);
             }
             if group.is_some() {
                 self.share(&mut group)?;
@@ -175,7 +161,7 @@ impl LiveCapture {
     /// libpcap cannot say.
     pub fn stats(&mut self) -> Result<LiveStats, LiveError> {
         if let Some(handle) = &mut self.handle {
-            let stats = handle.stats().map_err(|error| of_pcap(&self.options, error))?;
+            let stats = handle.stats().map_err(|error| handle::of_pcap(&self.options, error))?;
             self.stats.handle(stats.received, stats.dropped);
         }
         if self.first {
@@ -218,7 +204,8 @@ impl LiveCapture {
             self.warnings.push(Warning::Any);
             None
         } else {
-            let Some(link) = self.links.find(&interface).map_err(|error| os(&self.options, error))? else {
+            let Some(link) = self.links.find(&interface).map_err(|error| handle::os(&self.options, error))?
+            else {
                 let present = self.links.all().unwrap_or_default().into_iter().map(|link| link.name);
                 return Err(LiveError::NoInterface { interface, present: present.collect() });
             };
@@ -241,27 +228,7 @@ impl LiveCapture {
 
     /// Opens the handle, which gives nothing yet.
     fn activate(&mut self, link: Option<Link>) -> Result<(), LiveError> {
-        let options = &self.options;
-        may_capture(options)?;
-        // libpcap tells of promiscuous mode at `any` by a warning, which the crate takes for an error.
-        let promiscuous = options.promiscuous && options.interface != ANY;
-        let snap_length = options.snap_length.clamp(64, MAX_SNAP_LENGTH);
-        // Less than a few blocks is no ring.
-        let buffer = options.buffer_octets.clamp(1 << 20, i32::MAX as usize);
-        let handle = Capture::from_device(options.interface.as_str())
-            .and_then(|inactive| {
-                inactive
-                    .promisc(promiscuous)
-                    .snaplen(i32::try_from(snap_length).unwrap_or(i32::MAX))
-                    .buffer_size(i32::try_from(buffer).unwrap_or(i32::MAX))
-                    .timeout(RETIRE.as_millis() as i32)
-                    .precision(Precision::Nano)
-                    .open()
-            })
-            // A blocking read waits for ever at an interface without traffic, whatever the timeout.
-            .and_then(Capture::setnonblock)
-            .and_then(|mut handle| handle.filter(NOTHING, true).map(|()| handle))
-            .map_err(|error| of_pcap(options, error))?;
+        let handle = handle::activate(&self.options)?;
         self.link_type = filter::link_type(handle.get_datalink());
         self.index = link.map(|link| link.index);
         self.handle = Some(handle);
@@ -286,13 +253,13 @@ impl LiveCapture {
     fn begin(&mut self) -> Result<(), LiveError> {
         let options = &self.options;
         let Some(handle) = &mut self.handle else { return Ok(()) };
-        drain(handle).map_err(|error| of_pcap(options, error))?;
+        handle::drain(handle).map_err(|error| handle::of_pcap(options, error))?;
         let filter = Filter::new(handle, &options.ports, options.filter.as_deref())?;
-        let before = handle.stats().map_err(|error| of_pcap(options, error))?;
+        let before = handle.stats().map_err(|error| handle::of_pcap(options, error))?;
         self.stats.begin(before.received, before.dropped);
         // The empty filter is libpcap's for everything.
         let expression = filter.expression.as_deref().unwrap_or_default();
-        handle.filter(expression, true).map_err(|error| of_pcap(options, error))?;
+        handle.filter(expression, true).map_err(|error| handle::of_pcap(options, error))?;
         self.warnings.extend(filter.warnings);
         if !is_decoded(self.link_type) {
             self.warnings.push(Warning::LinkType(self.link_type));
@@ -308,7 +275,7 @@ impl LiveCapture {
     fn dispatch(&mut self, each: &mut dyn FnMut(&Packet<'_>)) -> Result<Polled, LiveError> {
         let Some(handle) = &mut self.handle else { return Ok(Polled::default()) };
         let link_type = self.link_type;
-        let dispatched = handle.dispatch(Some(BATCH), |packet| {
+        let dispatched = handle.dispatch(Some(handle::BATCH), |packet| {
             let header = packet.header;
             each(&Packet {
                 // With nanoseconds wanted, libpcap puts them where the microseconds are.
@@ -322,17 +289,17 @@ impl LiveCapture {
                 wire_len: header.len,
             });
         });
-        dispatched.map(|packets| Polled { packets }).map_err(|error| of_pcap(&self.options, error))
+        dispatched.map(|packets| Polled { packets }).map_err(|error| handle::of_pcap(&self.options, error))
     }
 
     /// Waits until the kernel hands over frames or tells of an error.
     fn wait(&self, wait: Duration) -> Result<PollFlags, LiveError> {
         let Some(handle) = &self.handle else { return Ok(PollFlags::empty()) };
         let mut fds = [PollFd::new(handle, PollFlags::IN)];
-        match poll(&mut fds, Some(&timespec(wait))) {
+        match poll(&mut fds, Some(&handle::timespec(wait))) {
             // A signal ends the wait; the caller may want to look why.
             Ok(_) | Err(Errno::INTR) => {}
-            Err(error) => return Err(os(&self.options, error.into())),
+            Err(error) => return Err(handle::os(&self.options, error.into())),
         }
         Ok(fds.iter().map(PollFd::revents).collect())
     }
@@ -351,7 +318,7 @@ impl LiveCapture {
 
     /// Lends what was caught before the interface was lost, some of which the kernel has not handed over yet.
     fn leave(&mut self, how: Gone, each: &mut dyn FnMut(&Packet<'_>)) {
-        let end = Instant::now() + FLUSH;
+        let end = Instant::now() + handle::FLUSH;
         loop {
             // An error says once more that the interface is gone.
             let packets = self.dispatch(each).map_or(0, |polled| polled.packets);
@@ -361,7 +328,7 @@ impl LiveCapture {
             }
             if packets == 0 {
                 // Not at the socket, which is ready all the time with that error.
-                let _ = poll(&mut [], Some(&timespec((end - now).min(RETIRE / 4))));
+                let _ = poll(&mut [], Some(&handle::timespec((end - now).min(handle::RETIRE / 4))));
             }
         }
         // What the kernel cannot tell any more is lost with the handle.
@@ -377,53 +344,41 @@ impl LiveCapture {
     }
 }
 
-/// Reads away what was caught before [`NOTHING`] was set, until the kernel has handed over its last block. That is as
-/// long for all handles as for one, which are drained when they begin.
-fn discard(handle: &mut Capture<Active>) -> Result<(), LiveError> {
-    let end = Instant::now() + FLUSH;
-    loop {
-        let left = end.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Ok(());
-        }
-        // An error of the interface shows when it is polled; here time alone counts.
-        let _ = drain(handle);
-        let _ = poll(&mut [], Some(&timespec(left.min(RETIRE))));
-    }
-}
-
-fn drain(handle: &mut Capture<Active>) -> Result<(), pcap::Error> {
-    while handle.dispatch(Some(BATCH), |_| {})? > 0 {}
-    Ok(())
-}
-
-/// Tells a process without the right so: libpcap's message for that depends on its version.
-fn may_capture(options: &LiveOptions) -> Result<(), LiveError> {
-    match socket_with(AddressFamily::PACKET, SocketType::RAW, SocketFlags::CLOEXEC, None) {
-        Ok(_) => Ok(()),
-        Err(Errno::PERM | Errno::ACCESS) => {
-            Err(LiveError::Permission { interface: options.interface.clone() })
-        }
-        Err(error) => Err(os(options, error.into())),
-    }
-}
-
-/// What `lowtide-decode` reads; it is not asked itself, because it is no sibling's.
+/// What `lowtide-decode` reads (`layers::link`), which cannot be asked from here.
 fn is_decoded(link_type: LinkType) -> bool {
-    !crate::link_type_name(link_type).starts_with("LINKTYPE ")
-}
-
-fn timespec(duration: Duration) -> Timespec {
-    Timespec {
-        tv_sec: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),
-        tv_nsec: i64::from(duration.subsec_nanos()),
-    }
-}
-
-fn os(options: &LiveOptions, error: io::Error) -> LiveError {
-    LiveError::Os { interface: options.interface.clone(), error }
-}
-
-fn of_pcap(options: &LiveOptions, error: pcap::Error) -> LiveError {
-    LiveError::Pcap { interface: options.interface.clone(), message: message(error) }
+    matches!(
+        link_type.0,
+        0 | 1 | 6 | 8
+            ..=10
+                | 12
+                | 14
+                | 50
+                | 51
+                | 100
+                | 101
+                | 104
+                | 105
+                | 108
+                | 109
+                | 113
+                | 117
+                | 119
+                | 122
+                | 127
+                | 129
+                | 138
+                | 143
+                | 163
+                | 192
+                | 204
+                | 205
+                | 226
+                | 228
+                | 229
+                | 239
+                | 240
+                | 258
+                | 274
+                | 276
+    )
 }

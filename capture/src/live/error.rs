@@ -29,8 +29,8 @@ pub enum LiveError {
         /// The interface.
         interface: String,
     },
-    /// The interface went away or down while it was captured. [`LiveCapture::reopen`](super::LiveCapture::reopen) goes
-    /// on when it is back.
+    /// The interface went away or down while it was captured. [`LiveCapture::reopen`](super::LiveCapture::reopen)
+    /// goes on when it is back.
     Gone {
         /// The interface.
         interface: String,

@@ -2,8 +2,8 @@
 //!
 //! - **By hash** of the flow, which the kernel makes the same for both directions, so that a query and its response
 //!   reach one socket.
-//! - **With defragmentation**: IPv4 fragments have no ports to hash, so that the kernel puts datagrams together before
-//!   it hashes them. They arrive whole; a datagram of which a fragment is missing does not arrive. It does not
+//! - **With defragmentation**: IPv4 fragments have no ports to hash, so that the kernel puts datagrams together
+//!   before it hashes them. They arrive whole; a datagram of which a fragment is missing does not arrive. It does not
 //!   do so for IPv6, whose fragments are hashed by addresses alone: all fragments of a datagram reach one socket, but
 //!   it may be another than the query's.
 //! - **Without rollover** to another socket when one's ring is full: that saves a frame and parts it from its
@@ -45,7 +45,8 @@ pub(super) fn found(socket: BorrowedFd<'_>) -> io::Result<Group> {
     Ok(Group((value & 0xffff) as u16))
 }
 
-/// Joins a group, which is founded anew when it has no member any more. The socket must be bound to what the other members are bound to.
+/// Joins a group, which is founded anew when it has no member any more. The socket must be bound to what the other
+/// members are bound to.
 pub(super) fn join(socket: BorrowedFd<'_>, group: Group) -> io::Result<()> {
     set(socket, MODE << 16 | u32::from(group.0))
 }

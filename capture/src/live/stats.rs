@@ -33,7 +33,8 @@ impl Accumulator {
         self.last = (received, dropped);
     }
 
-    /// libpcap's counters of 32 bits, which it adds up from those that the kernel clears when they are read. They wrap.
+    /// libpcap's counters of 32 bits, which it adds up from those that the kernel clears when they are read. They
+    /// wrap.
     pub(super) fn handle(&mut self, received: u32, dropped: u32) {
         self.total.received += u64::from(received.wrapping_sub(self.last.0));
         self.total.kernel_dropped += u64::from(dropped.wrapping_sub(self.last.1));

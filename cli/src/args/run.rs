@@ -106,7 +106,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "SIZE", value_parser = value::ring, help_heading = "Packets")]
     buffer: Option<u64>,
 
-    /// Octets of each packet that are read [default: 65535]
+    /// Octets of each packet that are read [default: 262144]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(64..=262_144))]
     #[arg(help_heading = "Packets")]
     snap_length: Option<u32>,

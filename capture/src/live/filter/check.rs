@@ -39,8 +39,8 @@ pub(super) fn dns_passes(
 }
 
 /// Whether a filter with a user's in it is found to accept a response whole and to drop one of its fragments. The
-/// addresses that are tried are those of the golden frames and the constants of `users_own`, which is to be compiled without
-/// optimization, so that they stand in it one behind the other.
+/// addresses that are tried are those of the golden frames and the constants of `users_own`, which is to be compiled
+/// without optimization, so that they stand in it one behind the other.
 pub(super) fn drops_fragments(
     program: &BpfProgram,
     users_own: &BpfProgram,
@@ -55,7 +55,7 @@ pub(super) fn drops_fragments(
         golden.shapes(link_type)?.iter().map(|(_, frame)| accepts(&program, frame).ok()).collect()
     };
     let witness = |addresses| {
-        all_ports(ports).any(|port| {
+        all_ports(ports).take(MOST_PORTS).any(|port| {
             let Some(whole) = passes(&golden::whole(addresses, port)) else { return false };
             whole.contains(&true)
                 && golden::fragments(addresses, port).iter().any(|fragment| {
@@ -69,7 +69,9 @@ pub(super) fn drops_fragments(
 }
 
 /// More constants than this are not tried.
-const MOST_CONSTANTS: usize = 32;
+const MOST_CONSTANTS: usize = 16;
+/// Nor with more ports than this.
+const MOST_PORTS: usize = 8;
 
 fn candidates(users_own: &[Instruction]) -> Vec<Addresses> {
     let constants: Vec<[u8; 4]> = users_own

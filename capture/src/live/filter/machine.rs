@@ -1,8 +1,8 @@
 //! A machine for classic BPF, as the kernel runs it at a packet socket.
 //!
 //! It is here because libpcap's knows no tag beside the frame. It runs a few hundred golden frames at start, so that
-//! it is written to be read, not to be fast. What a program asks of the kernel beyond tags is answered with an error, and then
-//! nothing is known about the program.
+//! it is written to be read, not to be fast. What a program asks of the kernel beyond tags is answered with an error,
+//! and then nothing is known about the program.
 
 use pcap::BpfProgram;
 

@@ -1,36 +1,37 @@
 //! The filter that the kernel applies, which lets through what can be DNS and nothing else.
 //!
 //! That is UDP and TCP on the DNS ports, and what has no ports to be seen but may belong to it: IPv4 fragments behind
-//! the first, and IPv6 packets whose first extension header is one that DNS can stand behind, fragments above all. All
-//! of that plain, behind one VLAN tag (802.1Q) and behind two (QinQ). A filter that says `port 53` alone, as most that
-//! people write do, loses every large response and every tagged frame.
+//! the first, and IPv6 packets whose first extension header is one that DNS can stand behind, fragments above all.
+//! All of that plain, behind one VLAN tag (802.1Q) and behind two (QinQ). A filter that says `port 53` alone, as most
+//! that people write do, loses the greater part of every large response, and every frame that has a tag when it
+//! reaches the filter.
 //!
 //! # The user's filter
 //!
 //! It is joined with `and` inside each of the three layers, because libpcap's keyword `vlan` moves all that is behind
 //! it by one tag: so `net 192.0.2.0/24` means the same behind a tag as without one. A filter of hosts and nets lets
 //! their fragments through, because each fragment has the addresses; one that speaks of ports (or of lengths, or of
-//! DNS octets) does not, and a [`Warning`] says so. A filter that names a layer itself (`vlan 100 and host h`) stands in front
-//! of ours, which then looks inside of that layer. libpcap moves on at `not vlan` as well, so that this one lets
-//! nothing through.
+//! DNS octets) does not, and a [`Warning`] says so. A filter that names a layer itself (`vlan 100 and host h`) stands
+//! in front of ours, which then looks inside of that layer. libpcap moves on at `not vlan` as well, so that this one
+//! lets nothing through.
 //!
 //! # The golden frames
 //!
 //! What was compiled is tried before the first frame is captured, with frames made for it (`golden`), each in all the
-//! shapes that the kernel shows: a tag in the frame, as it is sent, and a tag beside it, as it is received. For the latter the
-//! program asks the kernel and cannot be run by libpcap's own `pcap_offline_filter`, which knows of no tag and rejects; so
-//! `machine` runs it.
+//! shapes that the kernel shows: a tag in the frame, as it is sent, and a tag beside it, as it is received. For the
+//! latter the program asks the kernel and cannot be run by libpcap's own `pcap_offline_filter`, which knows of no tag
+//! and rejects; so `machine` runs it.
 //!
 //! - Our part alone must let all DNS through and what is not DNS not: else [`FilterDefect`], and nothing is captured.
 //! - With the user's filter nothing *must* pass, because golden frames are not of the user's hosts. But the constants
-//!   in the compiled filter are tried as addresses: if a frame then passes whole and not as a fragment, that is
-//!   proof that the filter drops fragments. That none is found proves nothing, for a filter may be as odd as it likes.
+//!   in the compiled filter are tried as addresses: if a frame then passes whole and not as a fragment, that is proof
+//!   that the filter drops fragments. That none is found proves nothing, for a filter may be as odd as it likes.
 //!
 //! # Cooked link types
 //!
-//! On the interface `any` libpcap has no keyword `vlan`. Of a tagged frame the kernel has taken the (outer) tag off, so
-//! that it looks plain; one that still has a tag (QinQ, or sent with it) passes unseen, and is counted by decoding as
-//! what it is. A user's filter sees only the outermost layer there.
+//! On the interface `any` libpcap has no keyword `vlan`. Of a tagged frame the kernel has taken the (outer) tag off,
+//! so that it looks plain; one that still has a tag (QinQ, or sent with it) passes unseen, and is counted by decoding
+//! as what it is. A user's filter sees only the outermost layer there.
 
 mod check;
 mod golden;
@@ -100,8 +101,8 @@ impl Filter {
     }
 }
 
-/// Whether a user's filter can be compiled for Ethernet, for which no interface is needed; what may be new to an interface of another type is
-/// found when it is opened.
+/// Whether a user's filter can be compiled for Ethernet, for which no interface is needed; what may be new to an
+/// interface of another type is found when it is opened.
 ///
 /// # Errors
 /// The filter, and what libpcap says of it.
@@ -159,8 +160,9 @@ pub fn expression(ports: &[u16], user: Option<&str>, link_type: LinkType) -> Str
     }
 }
 
-/// Headers that may stand between IPv6 and DNS: hop-by-hop options, routing, fragment, authentication, destination options,
-/// mobility, HIP, shim6. Little else comes behind them (MLD does), so that it costs next to nothing to let all pass.
+/// Headers that may stand between IPv6 and DNS: hop-by-hop options, routing, fragment, authentication, destination
+/// options, mobility, HIP, shim6. Little else comes behind them (MLD does), so that it costs next to nothing to let
+/// all pass.
 const EXTENSIONS: [u8; 8] = [0, 43, 44, 51, 60, 135, 139, 140];
 
 /// EtherTypes of VLAN tags: 802.1Q, 802.1ad, and what was used before that.
@@ -178,7 +180,8 @@ fn names(filter: &str, keywords: &[&str]) -> bool {
     filter.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| keywords.contains(&word))
 }
 
-/// The link type that files and decoding know, of one that libpcap knows. They differ where BSDs disagree about numbers.
+/// The link type that files and decoding know, of one that libpcap knows. They differ where BSDs disagree about
+/// numbers.
 pub(super) fn link_type(of: Linktype) -> LinkType {
     LinkType(match of.0 {
         11 => 100,      // DLT_ATM_RFC1483
