@@ -194,11 +194,12 @@ pub fn interface(text: &str) -> Result<String, String> {
     }
 }
 
-/// A filter of libpcap; it is compiled when the interface is opened.
+/// A filter of libpcap.
 pub fn filter(text: &str) -> Result<String, String> {
     if text.trim().is_empty() || text.contains('\0') {
         return Err("not a filter, such as 'host 192.0.2.53'; leave it away to read all DNS".to_owned());
     }
+    lowtide_capture::live::filter::syntax(text).map_err(|error| error.to_string())?;
     Ok(text.to_owned())
 }
 
