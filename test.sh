@@ -38,6 +38,7 @@ need_toolchain
 missing=()
 have tshark && have capinfos || missing+=(tshark wireshark-common)
 have dnstap-read || missing+=(bind9-dnsutils)
+have fstrm_replay || missing+=(fstrm-bin)
 have lz4 || missing+=(lz4)
 have zstd || missing+=(zstd)
 have python3 || missing+=(python3)

@@ -7,7 +7,7 @@ set -euo pipefail
 cd "$(dirname "$0")"
 seconds=${1:-60}
 shift || true
-[ $# -gt 0 ] || set -- capture_file frames tcp dns dnstap replay
+[ $# -gt 0 ] || set -- capture_file frames tcp dns dnstap frame_streams replay
 work=${CARGO_TARGET_DIR:-$PWD/../target}/fuzz
 # The counters of coverage do not survive link-time optimization; and it would take minutes for each target.
 export CARGO_PROFILE_RELEASE_LTO=off

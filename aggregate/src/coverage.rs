@@ -139,21 +139,26 @@ impl Coverage {
         }
     }
 
-    /// Says that `source` was watched at this moment, whether or not it showed anything.
+    /// Says that `source` was watched at this moment, whether or not it showed anything; and so for each server that the
+    /// operator named, so that a silent server is seen to be silent.
     pub fn heartbeat(&mut self, source: usize, time: Timestamp) {
-        self.row(time, source).heartbeats += 1;
+        let servers = std::mem::take(&mut self.servers.configured);
+        for server in std::iter::once(None).chain(servers.iter().copied().map(Some)) {
+            self.row(time, source, server).heartbeats += 1;
+        }
+        self.servers.configured = servers;
     }
 
     /// Counts what was lost of `source`: frames, or milliseconds where the reason's name ends in `_ms`.
     pub fn lost(&mut self, source: usize, time: Timestamp, reason: &'static str, count: u64) {
         if count > 0 {
-            *self.row(time, source).lost.entry(reason).or_default() += count;
+            *self.row(time, source, None).lost.entry(reason).or_default() += count;
         }
     }
 
     /// Says that of `source`, at this moment, more may have been lost than anybody can count.
     pub fn unknown(&mut self, source: usize, time: Timestamp) {
-        self.row(time, source).unknown = true;
+        self.row(time, source, None).unknown = true;
     }
 
     /// Says that nobody watched `source` from one moment to another: `reason`, in milliseconds of each interval.
@@ -168,11 +173,11 @@ impl Coverage {
         }
     }
 
-    fn row(&mut self, time: Timestamp, source: usize) -> &mut CoverageRow {
+    fn row(&mut self, time: Timestamp, source: usize, server: Option<Ipv6Addr>) -> &mut CoverageRow {
         let number = time.0 / self.width;
         let start = Timestamp(number * self.width);
-        let new = || CoverageRow { start, source, ..CoverageRow::default() };
-        self.rows.entry((number, source, None)).or_insert_with(new)
+        let new = || CoverageRow { start, source, server, ..CoverageRow::default() };
+        self.rows.entry((number, source, server)).or_insert_with(new)
     }
 
     #[cold]
@@ -282,6 +287,10 @@ mod tests {
         let rows = coverage.close(Timestamp(60));
         let of = |source| rows.iter().filter(move |row| row.source == source && row.server.is_some());
         assert_eq!((of(0).count(), of(1).count()), (MAX_SERVERS + 1, 1));
+        coverage.heartbeat(0, Timestamp(61));
+        let beats = coverage.close(Timestamp(u64::MAX));
+        let beats: Vec<_> = beats.iter().map(|row| (row.server, row.heartbeats, row.messages)).collect();
+        assert_eq!(beats, [(None, 1, 0), (Some(named), 1, 0)]);
         let row = rows.iter().find(|row| row.server == Some(named)).unwrap();
         assert_eq!((row.messages, row.seen), (2, Some((Timestamp(8), Timestamp(9)))));
     }

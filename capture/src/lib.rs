@@ -1,9 +1,11 @@
-//! Capture files and dnstap files: bytes in, frames borrowed out.
+//! Capture files, dnstap files and dnstap sockets: bytes in, frames borrowed out.
 //!
 //! A [`CaptureFile`] is one file (pcap, pcapng, or dnstap in Frame Streams; plain or compressed); a [`Timeline`] is
 //! several of them as one, merged by time. Either lends one [`Record`] at a time out of its read buffer: nothing is
 //! copied, nothing is allocated per record, and memory is bounded whatever a file says of itself. A file that is cut
 //! short or broken gives everything up to the [`Damage`], and then the damage, once.
+//!
+//! [`tap`] listens for dnstap from running servers.
 
 mod buffer;
 mod compression;

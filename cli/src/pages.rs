@@ -42,6 +42,8 @@ mod tests {
         for command in [
             None,
             Some("replay"),
+            Some("run"),
+            Some("check-config"),
             Some("ship"),
             Some("schema"),
             Some("clickhouse"),
@@ -59,7 +61,9 @@ mod tests {
     fn completions_know_the_options() {
         for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
             let script = String::from_utf8(completions(shell)).unwrap();
-            assert!(script.contains("query-timeout"), "{shell}");
+            for option in ["query-timeout", "lateness", "check-config"] {
+                assert!(script.contains(option), "{option} {shell}");
+            }
         }
     }
 }

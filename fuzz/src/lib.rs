@@ -17,6 +17,7 @@ pub mod capture_file;
 pub mod craft;
 pub mod dns;
 pub mod dnstap;
+pub mod frame_streams;
 pub mod frames;
 pub mod input;
 pub mod observed;
@@ -28,11 +29,12 @@ pub mod tcp;
 pub type Property = fn(&[u8]);
 
 /// The properties by name; the corpus of each is the folder of that name.
-pub const PROPERTIES: [(&str, Property); 6] = [
+pub const PROPERTIES: [(&str, Property); 7] = [
     ("capture_file", capture_file::holds),
     ("frames", frames::holds),
     ("tcp", tcp::holds),
     ("dns", dns::holds),
     ("dnstap", dnstap::holds),
+    ("frame_streams", frame_streams::holds),
     ("replay", replay::holds),
 ];

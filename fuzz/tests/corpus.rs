@@ -82,6 +82,11 @@ fn dnstap() {
 }
 
 #[test]
+fn frame_streams() {
+    run("frame_streams", 10_000_000);
+}
+
+#[test]
 fn replay() {
     run("replay", 10_000_000);
 }

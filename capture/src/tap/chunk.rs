@@ -5,11 +5,10 @@
 //! is empty, whoever takes chunks waits.
 
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crossbeam::channel::{Sender, TrySendError};
-use crossbeam::queue::ArrayQueue;
 use lowtide_proto::Cursor;
 use lowtide_proto::dnstap::Layout;
 
@@ -71,20 +70,34 @@ pub(super) const SMALLEST: usize = 4 << 10;
 /// read into memory that was not initialised.
 #[derive(Debug)]
 pub(super) struct Pool {
-    classes: Vec<(usize, ArrayQueue<Vec<u8>>)>,
+    classes: Vec<Class>,
     handed_over: AtomicUsize,
+}
+
+/// The buffers of a size. The last that came back is used next, for it is still in the processor's cache.
+#[derive(Debug)]
+struct Class {
+    size: usize,
+    kept: Mutex<Vec<Vec<u8>>>,
+}
+
+impl Class {
+    /// Octets of buffers that wait for being used again; what is beyond is freed when an overload is over.
+    const KEPT: usize = 8 << 20;
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Vec<u8>>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Pool {
     /// A pool whose largest buffers have `largest` octets.
     pub(super) fn new(largest: usize) -> Self {
-        /// Octets of each size that wait for being used again.
-        const KEPT: usize = 4 << 20;
         let sizes = std::iter::successors(Some(SMALLEST), |size| size.checked_mul(4));
         let classes = sizes
             .take_while(|&size| size < largest)
             .chain([largest])
-            .map(|size| (size, ArrayQueue::new((KEPT / size).max(1))))
+            .map(|size| Class { size, kept: Mutex::default() })
             .collect();
         Self { classes, handed_over: AtomicUsize::new(0) }
     }
@@ -97,16 +110,21 @@ impl Pool {
     /// A buffer of a size.
     pub(super) fn take(&self, class: usize) -> Vec<u8> {
         match self.classes.get(class.min(self.largest())) {
-            Some((size, kept)) => kept.pop().unwrap_or_else(|| vec![0; *size]),
+            Some(class) => {
+                let kept = class.lock().pop();
+                kept.unwrap_or_else(|| vec![0; class.size])
+            }
             None => Vec::new(),
         }
     }
 
     /// Takes a buffer back.
     pub(super) fn give(&self, buffer: Vec<u8>) {
-        if let Some((_, kept)) = self.classes.iter().find(|(size, _)| *size == buffer.len()) {
-            // Where enough are kept, this one is freed.
-            let _ = kept.push(buffer);
+        if let Some(class) = self.classes.iter().find(|class| class.size == buffer.len()) {
+            let mut kept = class.lock();
+            if kept.len() * class.size < Class::KEPT {
+                kept.push(buffer);
+            }
         }
     }
 

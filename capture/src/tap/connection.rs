@@ -89,21 +89,26 @@ impl Connection {
         stop: &mut watch::Receiver<Option<Instant>>,
     ) -> CloseReason {
         loop {
-            let now = poll_fn(|context| Poll::Ready(self.poll_read(stream, context))).await;
-            let read = match now {
+            let read = match self.read_now(stream).await {
                 Poll::Ready(read) => read,
                 Poll::Pending if stop.borrow().is_some() => return CloseReason::Shutdown,
                 Poll::Pending => {
                     let (deadline, reason) = self.prepare_wait();
                     match self.wait(stream, stop, deadline).await {
                         Wake::Read(read) => read,
-                        Wake::Deadline => match reason {
-                            Some(reason) => return reason,
-                            None => {
+                        Wake::Deadline => {
+                            let Some(reason) = reason else {
                                 self.flush();
                                 continue;
+                            };
+                            // The process may have been stopped for a while: the deadline is over, and the octets that came
+                            // in time are seen when the kernel has been asked once more.
+                            tokio::task::yield_now().await;
+                            match self.read_now(stream).await {
+                                Poll::Ready(read) => read,
+                                Poll::Pending => return reason,
                             }
-                        },
+                        }
                         Wake::Stop => continue,
                     }
                 }
@@ -132,6 +137,11 @@ impl Connection {
                 }
             }
         }
+    }
+
+    /// Reads without waiting.
+    async fn read_now<S: AsyncRead + Unpin>(&mut self, stream: &mut S) -> Poll<io::Result<usize>> {
+        poll_fn(|context| Poll::Ready(self.poll_read(stream, context))).await
     }
 
     /// Reads what there is room for; while there is nothing, no buffer is held.
@@ -257,7 +267,7 @@ impl Connection {
             }
         };
         tokio::select! {
-            // Octets first: after the process was stopped for a while, the deadline is over and they are there.
+            // Octets first, when the deadline is over, too.
             biased;
             read = poll_fn(|context| self.poll_read(stream, context)) => Wake::Read(read),
             _ = stop.changed() => Wake::Stop,

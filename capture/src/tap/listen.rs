@@ -145,7 +145,7 @@ fn bind_unix(unix: &UnixListen) -> Result<Bound, TapErrorKind> {
     let io = |errno: Errno| TapErrorKind::Io(errno.into());
     let address = SocketAddrUnix::new(&unix.path).map_err(|_| TapErrorKind::PathLength)?;
     if let Some(directory) = unix.path.parent().filter(|directory| !directory.as_os_str().is_empty())
-        && !directory.is_dir()
+        && fs::metadata(directory).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
     {
         return Err(TapErrorKind::NoDirectory(directory.to_owned()));
     }

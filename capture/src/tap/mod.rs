@@ -1,7 +1,7 @@
 //! dnstap over sockets: what DNS servers send while they run.
 //!
-//! One thread reads all connections: it asks the kernel for as much as there is, cuts frames in place ([`reading`]), and hands
-//! over whole buffers ([`chunk`]) through a bounded queue. **It never waits for whoever takes them**: when the queue is full,
+//! One thread reads all connections: it asks the kernel for as much as there is, cuts frames in place, and hands
+//! over whole buffers ([`Chunk`]) through a bounded queue. **It never waits for whoever takes them**: when the queue is full,
 //! it goes on reading, discards and counts, for a DNS server must not be held up, neither its answers nor its stopping. Who
 //! sent what, and what was discarded of it, is in a [`SenderStatus`] for each stream.
 //!

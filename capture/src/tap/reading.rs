@@ -173,3 +173,136 @@ impl Reading {
         std::mem::replace(&mut self.buffer, next)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use lowtide_proto::frame_streams::{
+        Control, DNSTAP_CONTENT_TYPE, MAX_FRAME, StreamError, put_control, put_data,
+    };
+
+    use super::{Action, Pool, Reading, SenderStatus};
+    use crate::tap::chunk::SMALLEST;
+
+    fn reading() -> Reading {
+        Reading::new(Arc::new(Pool::new(MAX_FRAME + SMALLEST)), MAX_FRAME)
+    }
+
+    /// Reads as much of `octets` as `most` and the room allow.
+    fn read(reading: &mut Reading, octets: &mut &[u8], most: usize) {
+        let room = reading.room();
+        let count = most.min(room.len()).min(octets.len());
+        let (now, later) = octets.split_at(count);
+        room[..count].copy_from_slice(now);
+        reading.came(count);
+        *octets = later;
+    }
+
+    fn start() -> Vec<u8> {
+        let mut octets = Vec::new();
+        put_control(&mut octets, Control::Start, &[DNSTAP_CONTENT_TYPE]);
+        octets
+    }
+
+    /// However the octets come and the chunks go, the frames are the same, and each comes once.
+    #[test]
+    fn any_reads_and_any_chunks_give_the_same_frames() {
+        let sender = Arc::new(SenderStatus::new(1, 0, "test", false));
+        let mut state = 0x5eed_u64;
+        let mut below = |end: usize| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            ((state >> 33) as usize) % end
+        };
+        for round in 0..200 {
+            let largest = [20, 300, 5_000, MAX_FRAME][round % 4];
+            let frames: Vec<Vec<u8>> =
+                (0..1 + below(60)).map(|at| vec![at as u8; 1 + below(largest)]).collect();
+            let mut stream = start();
+            frames.iter().for_each(|frame| put_data(&mut stream, frame));
+            put_control(&mut stream, Control::Stop, &[]);
+            let (mut octets, mut seen) = (&stream[..], Vec::new());
+            let mut reading = reading();
+            let mut is_over = false;
+            while !is_over {
+                let scale = [3, 200, 70_000, 1 << 20][below(4)];
+                let most = 1 + below(scale);
+                read(&mut reading, &mut octets, most);
+                loop {
+                    match reading.cut().unwrap() {
+                        Action::Read => break,
+                        Action::Stop { finish } => {
+                            assert!(!finish);
+                            is_over = true;
+                            break;
+                        }
+                        Action::Begin => {}
+                        Action::Accept => panic!("no READY was sent"),
+                    }
+                }
+                if is_over || reading.is_used() || below(3) == 0 {
+                    let pending = reading.pending();
+                    if let Some(chunk) = reading.take_chunk(&sender) {
+                        assert_eq!((chunk.len(), chunk.octets()), pending);
+                        seen.extend(chunk.frames().map(<[u8]>::to_vec));
+                    }
+                }
+                reading.rest();
+            }
+            assert!(seen == frames, "round {round}");
+        }
+    }
+
+    /// A frame that says to be long costs what came of it.
+    #[test]
+    fn memory_grows_with_what_comes() {
+        let mut reading = reading();
+        assert_eq!(reading.buffer.len(), 0);
+        let mut stream = start();
+        put_data(&mut stream, &vec![7; MAX_FRAME]);
+        let mut octets = &stream[..];
+        read(&mut reading, &mut octets, start().len() + 100);
+        assert_eq!((reading.cut(), reading.cut()), (Ok(Action::Begin), Ok(Action::Read)));
+        reading.rest();
+        assert_eq!(reading.buffer.len(), SMALLEST, "what has begun is kept");
+        while !octets.is_empty() {
+            let came = stream.len() - octets.len();
+            assert!(reading.buffer.len() <= SMALLEST + 4 * came, "{} for {came}", reading.buffer.len());
+            read(&mut reading, &mut octets, 1_000);
+            assert_eq!(reading.cut(), Ok(Action::Read));
+        }
+        assert_eq!(reading.pending(), (1, MAX_FRAME));
+        let sender = Arc::new(SenderStatus::new(1, 0, "test", false));
+        assert_eq!(reading.take_chunk(&sender).map(|chunk| chunk.octets()), Some(MAX_FRAME));
+        assert_eq!(reading.buffer.len(), 0, "silent, it holds nothing");
+        read(&mut reading, &mut &[0xff; 4][..], 4);
+        assert!(matches!(reading.cut(), Err(StreamError::Cut(_))));
+    }
+
+    /// Reads that fill the buffer make the next ones larger, and few octets at a time smaller again.
+    #[test]
+    fn buffers_follow_the_rate() {
+        let sender = Arc::new(SenderStatus::new(1, 0, "test", false));
+        let mut reading = reading();
+        let mut stream = start();
+        (0..20_000).for_each(|_| put_data(&mut stream, &[1; 170]));
+        let mut octets = &stream[..];
+        let mut sizes = Vec::new();
+        while !octets.is_empty() {
+            read(&mut reading, &mut octets, usize::MAX);
+            while reading.cut() != Ok(Action::Read) {}
+            sizes.push(reading.buffer.len());
+            reading.take_chunk(&sender);
+        }
+        assert_eq!(sizes[..4], [4 << 10, 16 << 10, 64 << 10, 256 << 10]);
+        assert!(sizes[4..].iter().all(|&size| size == MAX_FRAME + SMALLEST));
+        let mut frame = Vec::new();
+        put_data(&mut frame, &[1; 170]);
+        for _ in 0..20 {
+            read(&mut reading, &mut &frame[..], usize::MAX);
+            assert_eq!(reading.cut(), Ok(Action::Read));
+            reading.take_chunk(&sender);
+        }
+        assert_eq!(reading.class, 0);
+    }
+}

@@ -2,6 +2,9 @@
 //!
 //! None has a default here: what is not given comes from the file, and only then from `config::settle`.
 
+#[cfg(test)]
+mod tests;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -20,7 +23,7 @@ use crate::config::value;
 
 const RUN_EXAMPLES: &str = "\
 Examples:
-  Beside a server that sends dnstap (below is how it is told to):
+  Beside a server that sends dnstap (--help shows how it is told to):
     lowtide run --dnstap unix:/run/lowtide/dnstap.sock --clickhouse http://127.0.0.1:8123/lowtide
 
   Beside any server, by its packets; root is given up as soon as the interface is open:
@@ -33,22 +36,28 @@ Examples:
     lowtide run --config /etc/lowtide/lowtide.toml --log-format json --sensor ns1-test
 
   dnstap of other machines, and the zones that matter, each with its exact account:
-    lowtide run --dnstap tcp:192.0.2.1:6000 --zone example.org --zone example.net --spool /var/spool/lowtide";
+    lowtide run --dnstap tcp:192.0.2.1:6000 --zone example.org --zone example.net";
 
 const RUN_NOTES: &str = "\
 How a server is told to send dnstap:
-  BIND         options { dnstap { auth; client; resolver; forwarder; update; }; dnstap-output unix \"/run/lowtide/dnstap.sock\"; };
-  Knot DNS     mod-dnstap: [{ id: lowtide, sink: 'unix:/run/lowtide/dnstap.sock' }], and in the template: global-module: mod-dnstap/lowtide
-  NSD          dnstap: dnstap-enable: yes, dnstap-socket-path: /run/lowtide/dnstap.sock, dnstap-log-auth-{query,response}-messages: yes
-  Unbound      dnstap: dnstap-enable: yes, dnstap-socket-path: /run/lowtide/dnstap.sock, dnstap-log-{client,resolver}-{query,response}-messages: yes
-  dnsdist      fs = newFrameStreamUnixLogger('/run/lowtide/dnstap.sock'); addAction(AllRule(), DnstapLogAction('ns1', fs));
-               addResponseAction(AllRule(), DnstapLogResponseAction('ns1', fs))
-  PowerDNS     dnstapFrameStreamServer({'/run/lowtide/dnstap.sock'})   (the Recursor's Lua configuration)
-  The server must be able to write to the socket: [[dnstap]] owner, group and mode in the file say who can.
+  BIND      options { dnstap { auth; client; resolver; forwarder; update; };
+                      dnstap-output unix \"/run/lowtide/dnstap.sock\"; };
+  Knot DNS  mod-dnstap: [{ id: lowtide, sink: 'unix:/run/lowtide/dnstap.sock' }]
+            template: [{ id: default, global-module: mod-dnstap/lowtide }]
+  NSD       dnstap: dnstap-enable: yes
+                    dnstap-socket-path: \"/run/lowtide/dnstap.sock\"
+                    dnstap-log-auth-query-messages: yes
+                    dnstap-log-auth-response-messages: yes
+  Unbound   the same with dnstap-log-client-... and dnstap-log-resolver-...
+  dnsdist   fs = newFrameStreamUnixLogger('/run/lowtide/dnstap.sock')
+            addAction(AllRule(), DnstapLogAction('ns1', fs))
+            addResponseAction(AllRule(), DnstapLogResponseAction('ns1', fs))
+  PowerDNS  dnstapFrameStreamServer({'/run/lowtide/dnstap.sock'})   (Recursor, in Lua)
+  The server must be able to write to the socket: owner, group and mode in the file say who can.
 
 Signals:
-  SIGTERM, SIGINT  intervals are closed, rows are delivered or left in the spool, within process.stop_timeout
-  SIGHUP           zones, servers and limits of the file are read again; nothing that is being counted is lost
+  SIGTERM, SIGINT  intervals are closed, rows delivered or spooled, within process.stop_timeout
+  SIGHUP           zones, servers and limits of the file are read again; nothing counted is lost
 
 Environment:
   LOWTIDE_CLICKHOUSE_USER, LOWTIDE_CLICKHOUSE_PASSWORD  as in the URL, but unseen by others
@@ -56,7 +65,7 @@ Environment:
 
 Exit codes:
   0  stopped by a signal; every row is in ClickHouse or in the spool
-  1  failed: a source cannot be opened, the spool is in use, rows were lost at the end; standard error says what
+  1  failed: a source cannot be opened, the spool is in use, rows were lost; standard error says what
   2  the command line or the configuration is wrong: each line says file, line, column and key";
 
 /// What `lowtide run` takes.
@@ -97,7 +106,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "SIZE", value_parser = value::ring, help_heading = "Packets")]
     buffer: Option<u64>,
 
-    /// Octets of each packet that are read [default: 65535]
+    /// Octets of each packet that are read [default: 262144]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(64..=262_144))]
     #[arg(help_heading = "Packets")]
     snap_length: Option<u32>,

@@ -28,6 +28,7 @@ macro_rules! section {
 
         impl $name {
             /// These options, and where they are missing the others.
+            #[allow(dead_code, reason = "of sections that may be there several times, none is merged with another")]
             pub fn or(self, under: Self) -> Self {
                 Self { $($field: self.$field.or(under.$field),)* }
             }

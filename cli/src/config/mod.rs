@@ -12,6 +12,8 @@ pub mod options;
 pub mod place;
 pub mod reload;
 mod settle;
+#[cfg(test)]
+mod shipped;
 mod summary;
 pub mod value;
 mod world;

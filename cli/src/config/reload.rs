@@ -93,3 +93,77 @@ impl Reloader {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use clap::Parser;
+
+    use super::*;
+    use crate::args::{Cli, Command};
+    use crate::config;
+
+    fn run(words: &[&str]) -> RunArgs {
+        match Cli::try_parse_from(["lowtide", "run"].iter().chain(words)).unwrap().command {
+            Command::Run(args) => *args,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_may_change_does_and_the_rest_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("l.toml");
+        let file = path.display().to_string();
+        let source = "[[dnstap]]\nlisten = 'unix:/x'\n";
+        let before =
+            format!("{source}[sensor]\nports = [5353]\nzones = ['a.example']\n[log]\nlevel = 'info'\n");
+        fs::write(&path, &before).unwrap();
+        let reloader = config::load(&run(&["--config", &file, "--max-rows", "7"])).unwrap().reloader;
+        assert_eq!(reloader.file(), Some(path.as_path()));
+
+        // Nothing changed, but for where it stands.
+        fs::write(&path, format!("# A comment.\n\n{before}")).unwrap();
+        let Reloaded { now, warnings } = reloader.reload().unwrap();
+        assert_eq!(warnings, []);
+        assert_eq!((now.zones.len(), now.max_rows, now.level), (1, 7, LevelFilter::INFO));
+
+        // Everything that may: the command line still has precedence.
+        let after = format!(
+            "{source}[sensor]\nports = [5353]\nzones = ['a.example', 'b.example']\nservers = ['192.0.2.1']\nmax_rows = 8\n\
+             [log]\nlevel = 'debug'\n[limits]\noutstanding = 9\n"
+        );
+        fs::write(&path, after).unwrap();
+        let Reloaded { now, warnings } = reloader.reload().unwrap();
+        assert_eq!(warnings, []);
+        assert_eq!((now.zones.len(), now.servers.len(), now.max_rows), (2, 1, 7));
+        assert_eq!((now.outstanding, now.level), (9, LevelFilter::DEBUG));
+
+        // What needs a restart, and files that the process may not see any more.
+        let after = format!(
+            "{source}mode = '0600'\n[[interface]]\nname = 'eth0'\n[sensor]\nports = [54]\n[process]\nuser = 'no-such-user'\n\
+             [privacy]\nclients = 'crypto-pan'\nkey_file = '/no/such/file'\n"
+        );
+        fs::write(&path, after).unwrap();
+        let lines: Vec<String> =
+            reloader.reload().unwrap().warnings.iter().map(ToString::to_string).collect();
+        let expect: Vec<String> = [
+            "sensor.ports",
+            "privacy.clients",
+            "privacy.key_file",
+            "process.user",
+            "dnstap[0].mode",
+            "the number of [[interface]]",
+        ]
+        .iter()
+        .map(|key| format!("{file}: {key} has changed, which needs a restart"))
+        .collect();
+        assert_eq!(lines, expect);
+
+        // What is wrong changes nothing.
+        fs::write(&path, "[sensor]\nzones = ['a..b']\n").unwrap();
+        let error = reloader.reload().unwrap_err().to_string();
+        assert_eq!(error, format!("{file}:2:10: sensor.zones[0]: 'a..b': not a domain name: empty label"));
+    }
+}

@@ -40,7 +40,7 @@ fn octets(text: &str, least: &str, most: &str) -> Result<u64, String> {
 }
 
 fn or_off<T>(text: &str, read: fn(&str) -> Result<T, String>) -> Result<Off<T>, String> {
-    if text == "off" { Ok(None) } else { read(text).map(Some).map_err(|reason| format!("{reason}, or off")) }
+    if text == "off" { Ok(None) } else { read(text).map(Some).map_err(|reason| format!("{reason} (or off)")) }
 }
 
 /// The length of an interval. Rows hold whole seconds, and the rollups' hours must not be shorter than it.
@@ -194,11 +194,12 @@ pub fn interface(text: &str) -> Result<String, String> {
     }
 }
 
-/// A filter of libpcap; it is compiled when the interface is opened.
+/// A filter of libpcap.
 pub fn filter(text: &str) -> Result<String, String> {
     if text.trim().is_empty() || text.contains('\0') {
         return Err("not a filter, such as 'host 192.0.2.53'; leave it away to read all DNS".to_owned());
     }
+    lowtide_capture::live::filter::syntax(text).map_err(|error| error.to_string())?;
     Ok(text.to_owned())
 }
 

@@ -17,6 +17,7 @@ use tracing::info;
 
 use super::clock;
 use super::producer::{Pairing, Producer, TICK};
+use super::rarely::Rarely;
 
 /// What of a source is lost while no sender of it is connected.
 pub const DISCONNECTED: &str = "disconnected_ms";
@@ -42,6 +43,7 @@ struct Feed {
     /// Chunks that were taken.
     taken: u64,
     outstanding: usize,
+    is_greeted: bool,
 }
 
 /// Decodes until the run is to end.
@@ -53,12 +55,13 @@ pub struct Dnstap {
     limits: MatcherLimits,
     feeds: HashMap<u64, Feed>,
     outstanding: usize,
+    rarely: Rarely,
 }
 
 impl Dnstap {
     /// Nothing read yet. `socket` is the source of the tap's only listener.
     pub fn new(producer: Producer, tap: Arc<TapHandle>, socket: usize, limits: MatcherLimits) -> Self {
-        Self { producer, tap, socket, limits, feeds: HashMap::new(), outstanding: 0 }
+        Self { producer, tap, socket, limits, feeds: HashMap::new(), outstanding: 0, rarely: Rarely::new() }
     }
 
     /// The thread's work.
@@ -106,6 +109,9 @@ impl Dnstap {
         for status in self.tap.senders() {
             self.greet(&status);
         }
+        if let Some(lines) = self.rarely.left_out() {
+            info!("{lines} lines about senders that came and went were left out");
+        }
         for feed in self.feeds.values_mut() {
             feed.discarded(&mut self.producer, now);
             self.producer.tick(&mut feed.pairing, elapsed, now);
@@ -122,8 +128,11 @@ impl Dnstap {
 
     /// Knows of a sender before its first frame: silence, too, is watched.
     fn greet(&mut self, status: &Arc<SenderStatus>) {
-        let Self { producer, feeds, limits, socket, .. } = self;
-        feeds.entry(status.id()).or_insert_with(|| Feed::new(status, *socket, *limits, producer));
+        let Self { producer, feeds, limits, socket, rarely, .. } = self;
+        let feed = feeds.entry(status.id()).or_insert_with(|| Feed::new(status, *socket, *limits, producer));
+        if !std::mem::replace(&mut feed.is_greeted, true) && rarely.may() {
+            info!("{} sends dnstap", feed.title());
+        }
     }
 
     fn part(&mut self, id: u64, now: Timestamp) {
@@ -161,7 +170,7 @@ impl Dnstap {
 impl Feed {
     fn new(status: &Arc<SenderStatus>, socket: usize, limits: MatcherLimits, producer: &Producer) -> Self {
         producer.shared().sources.opened(socket);
-        let feed = Self {
+        Self {
             status: Arc::clone(status),
             socket,
             pairing: Pairing::new(socket, limits, clock::now()),
@@ -169,9 +178,8 @@ impl Feed {
             sources: Vec::new(),
             taken: 0,
             outstanding: 0,
-        };
-        info!("{} sends dnstap", feed.title());
-        feed
+            is_greeted: false,
+        }
     }
 
     fn title(&self) -> String {

@@ -20,6 +20,7 @@ mod opened;
 mod packets;
 mod page;
 mod producer;
+mod rarely;
 mod rows;
 mod shared;
 mod signals;
@@ -71,7 +72,7 @@ const LEAVE: Duration = Duration::from_secs(5);
 pub fn run(options: &RunOptions, reloader: &Reloader) -> Result<ExitCode, Error> {
     let level = log::begin(&options.log);
     let opened = Opened::open(options)?;
-    opened.drop_privileges(options)?;
+    opened.drop_privileges(options, reloader.file())?;
 
     let (happen, happenings) = unbounded();
     signals::watch(happen.clone(), options.process.stop_timeout)?;
@@ -136,6 +137,8 @@ struct Running {
     watch: Watch,
     rows: Rows,
     metrics: Option<crate::metrics::server::Server>,
+    /// Whether somebody waits for signs of life.
+    is_supervised: bool,
 }
 
 /// The ways to one shard: full batches go, empty ones come back.
@@ -166,7 +169,7 @@ impl Running {
             let windows = Windows::new(partitions, nanos(options.interval), options.max_rows, &zones);
             let shard = Shard { names: None, windows: Some((windows, to_recorder.clone())) };
             shards.push(spawn(&format!("count-{number}"), move || {
-                drop(count_batches(shard, &filled, &emptied))
+                let _ = count_batches(shard, &filled, &emptied);
             })?);
             ways.push((full, empty));
         }
@@ -237,6 +240,7 @@ impl Running {
             watch,
             rows,
             metrics,
+            is_supervised: notify::watchdog_interval().is_some(),
         })
     }
 
@@ -292,7 +296,7 @@ impl Running {
         if self.producers.iter().chain(&self.shards).any(JoinHandle::is_finished) {
             let _ = self.shared.happenings.send(Happening::Failed("a thread that counts failed".to_owned()));
         }
-        if !found.wedged {
+        if self.is_supervised && !found.wedged {
             tell(notify::alive());
         }
     }
@@ -302,6 +306,10 @@ impl Running {
         run.updated = clock::now().0;
         run.finished = (state != State::Running).then_some(run.updated);
         run.account = account::account(&self.shared, self.rows.dropped());
+        tell(notify::status(&format!(
+            "{} frames, {} queries, {} responses",
+            run.account.frames, run.account.queries, run.account.responses
+        )));
         self.watch.record(Recorded::Run(Box::new(run.clone())));
     }
 

@@ -1,6 +1,6 @@
 //! What a run opens while it may: sockets, interfaces, keys, directories. Afterwards it gives its privileges away.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use lowtide_aggregate::anonymise::Anonymisation;
 use lowtide_capture::live::{LiveCapture, LiveOptions};
@@ -55,13 +55,13 @@ impl Opened {
         Ok(Self { taps, captures, metrics, server })
     }
 
-    /// Gives away what is no longer needed, while there is one thread.
+    /// Gives away what is no longer needed, while there is one thread. `config` will be read again.
     ///
     /// # Errors
     /// What was asked for and cannot be done.
-    pub fn drop_privileges(&self, options: &RunOptions) -> Result<(), Error> {
+    pub fn drop_privileges(&self, options: &RunOptions, config: Option<&Path>) -> Result<(), Error> {
         prepare_spool(options)?;
-        for measure in guard::apply(&plan(options))?.measures {
+        for measure in guard::apply(&plan(options, config))?.measures {
             if measure.holds { info!("{measure}") } else { warn!("{measure}") }
         }
         Ok(())
@@ -139,11 +139,11 @@ fn limits(options: &RunOptions, dnstap: &DnstapListen) -> TapLimits {
     }
 }
 
-fn plan(options: &RunOptions) -> guard::Plan {
+fn plan(options: &RunOptions, config: Option<&Path>) -> guard::Plan {
     let process = &options.process;
     let sockets = options.dnstap.iter().filter_map(|dnstap| match &dnstap.listen {
         // A socket that is removed at the end is removed out of its directory.
-        Listen::Unix { path, .. } => path.parent().map(Path::to_owned),
+        Listen::Unix { path, .. } => Some(directory(path)),
         Listen::Tcp { .. } => None,
     });
     guard::Plan {
@@ -152,7 +152,8 @@ fn plan(options: &RunOptions) -> guard::Plan {
         keep_net_raw: !options.interfaces.is_empty(),
         keep_net_admin: false,
         writable: sockets.chain([options.spool.dir.clone()]).collect(),
-        readable: options.connection.iter().flat_map(|connection| connection.clickhouse_ca.clone()).collect(),
+        // Editors put another file in the place of the old one: its directory is what stays.
+        readable: config.map(directory).into_iter().collect(),
         seccomp: process.seccomp,
         landlock: process.landlock,
     }
@@ -177,4 +178,11 @@ fn prepare_spool(options: &RunOptions) -> Result<(), Error> {
     let group = process.group.as_ref().map(|group| group.id);
     let group = group.or_else(|| process.user.as_ref().and_then(|user| user.group));
     std::os::unix::fs::chown(dir, owner, group).map_err(failed)
+}
+
+fn directory(file: &Path) -> PathBuf {
+    match file.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        _ => PathBuf::from("."),
+    }
 }

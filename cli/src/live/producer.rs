@@ -12,7 +12,7 @@ use lowtide_proto::dnstap::DnstapFrame;
 use lowtide_proto::{Observation, Packet, Timestamp};
 
 use super::shared::{Counted, Settings, Shared};
-use crate::pipeline::fan::Fan;
+use crate::pipeline::fan::{Fan, Marks};
 
 /// Between two signs of life of a producer.
 pub const TICK: Duration = Duration::from_secs(1);
@@ -193,7 +193,7 @@ impl Producer {
         pairing.busy = true;
         let messages = self.messages.queries + self.messages.responses;
         self.coverage.frame(pairing.source, time, octets, messages);
-        if self.fan.marks.as_ref().is_some_and(|marks| marks.is_crowded()) {
+        if self.fan.marks.as_ref().is_some_and(Marks::is_crowded) {
             self.close_all();
         }
     }

@@ -120,11 +120,13 @@ pub struct Shared {
 impl Shared {
     /// At the start of a run with intervals of `width` nanoseconds.
     pub fn new(width: u64, settings: Settings, happenings: Sender<Happening>) -> Self {
+        let mut coverage = Coverage::new(width);
+        coverage.watch(settings.servers.iter().copied());
         Self {
             sources: Sources::default(),
             happenings,
             stopping: AtomicBool::new(false),
-            coverage: Mutex::new(Coverage::new(width)),
+            coverage: Mutex::new(coverage),
             producers: Mutex::new(Vec::new()),
             closes: AtomicU64::new(0),
             settings: Mutex::new(settings),
@@ -134,6 +136,7 @@ impl Shared {
 
     /// From now on these are the settings.
     pub fn set(&self, settings: Settings) {
+        lock(&self.coverage).watch(settings.servers.iter().copied());
         *lock(&self.settings) = settings;
         self.changes.fetch_add(1, Ordering::AcqRel);
     }

@@ -31,7 +31,9 @@ impl Running {
         for shard in shards {
             failed += usize::from(shard.join().is_err());
         }
-        drop(metrics);
+        if let Some(metrics) = metrics {
+            metrics.stop();
+        }
         let left = rows.finish(options.process.stop_timeout / 2);
         if let Some(outcome) = &left.outcome {
             info!("ClickHouse: {outcome}");

@@ -77,11 +77,6 @@ impl Listener {
         bound().map_err(|error| failed(address, &error))
     }
 
-    /// The address, with the port that the system chose if it was to choose.
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-
     /// Serves it in a thread of its own, until the server is stopped or dropped. Both functions are called in that thread, one at a
     /// time; while one of them takes its time, all wait.
     ///

@@ -60,7 +60,7 @@ pub fn coverage(page: &mut Page, report: &Report, source: &Source, layout: &Layo
     let lost = sum(report.coverage.iter().map(|coverage| &coverage.lost));
     let unknown = report.coverage.iter().filter(|coverage| coverage.unknown).count();
     if !lost.is_empty() {
-        let pieces = lost.iter().map(|(reason, number)| piece(format!("{} {reason}", count(*number)), BAD));
+        let pieces = lost.iter().map(|(reason, number)| piece(loss(reason, *number), BAD));
         page.flow(piece("  ✗ lost: ", BAD), 10, " · ", pieces.collect());
     }
     if unknown > 0 {
@@ -95,9 +95,12 @@ fn table(page: &mut Page, rows: &[Coverage], layout: &Layout) {
         .text("", 3)
         .figures("frames", 1)
         .figures("messages", 0)
-        .figures("lost", 0);
+        .figures("lost", 0)
+        .figures("blind", 2);
     for row in rows.iter().take(layout.top.max(1)) {
-        let lost: u64 = row.lost.values().sum();
+        let is_time = |(reason, _): &(&String, &u64)| blind(reason).is_some();
+        let lost: u64 = row.lost.iter().filter(|loss| !is_time(loss)).map(|(_, count)| count).sum();
+        let millis: u64 = row.lost.iter().filter(is_time).map(|(_, millis)| millis).sum();
         table.row(
             plain(&*printable(&row.source)),
             vec![
@@ -111,11 +114,25 @@ fn table(page: &mut Page, rows: &[Coverage], layout: &Layout) {
                     (0, false) => piece("0", DIM),
                     _ => piece(count(lost), BAD),
                 },
+                if millis == 0 { piece("0", DIM) } else { piece(number::span(millis as f64 / 1e3), BAD) },
             ],
         );
     }
     table.draw(page);
     more(page, rows.len(), layout.top.max(1));
+}
+
+/// Why nobody saw through a source, when a loss is the time for which that was so.
+fn blind(reason: &str) -> Option<&str> {
+    reason.strip_suffix("_ms")
+}
+
+/// `12 kernel_drop`, `43 s disconnected`
+fn loss(reason: &str, number: u64) -> String {
+    match blind(reason) {
+        Some(why) => format!("{} {}", number::span(number as f64 / 1e3), why.replace('_', " ")),
+        None => format!("{} {reason}", count(number)),
+    }
 }
 
 /// `ns1 eth0: nothing from … to … (5 min)`

@@ -137,6 +137,18 @@ impl Corpus {
             }
         }
         self.add_segments(name, frames);
+        self.add_stream(name, frames);
+    }
+
+    /// The first dnstap frames as a connection.
+    fn add_stream(&self, name: &str, frames: &[Owned]) {
+        let frames =
+            || frames.iter().filter(|frame| frame.link_type == DNSTAP && frame.data.len() < 600).take(5);
+        let data: Vec<u8> = frames().flat_map(|frame| craft::data(&frame.data)).collect();
+        if !data.is_empty() {
+            let stream = [craft::control(4), craft::control(2), data, craft::control(3)].concat();
+            self.add("frame_streams", name, &stream);
+        }
     }
 
     fn add_segments(&self, name: &str, frames: &[Owned]) {
@@ -319,6 +331,23 @@ impl Corpus {
         ];
         for (name, octets) in cases {
             self.add("capture_file", name, &octets);
+        }
+        let frame = craft::data(b"frame");
+        let cases = [
+            ("empty", vec![]),
+            ("unidirectional", [craft::control(2), frame.clone(), craft::control(3)].concat()),
+            (
+                "bidirectional",
+                [craft::control(4), craft::control(2), frame.clone(), craft::control(3)].concat(),
+            ),
+            ("without-content-type", [&[0; 4][..], &[0, 0, 0, 4], &[0, 0, 0, 2], &frame].concat()),
+            ("after-stop", [craft::control(2), craft::control(3), frame.clone()].concat()),
+            ("accept", craft::control(1)),
+            ("ready-twice", [craft::control(4), craft::control(4)].concat()),
+            ("endless", [craft::control(2), frame, vec![0xff; 4]].concat()),
+        ];
+        for (name, octets) in cases {
+            self.add("frame_streams", name, &octets);
         }
         let group = [0xa3, 0x06].repeat(200);
         self.add("dnstap", "groups", &group);

@@ -1,6 +1,6 @@
 //! Frame Streams (<https://farsightsec.github.io/fstrm/>), the framing that carries dnstap, without IO.
 //!
-//! [`piece`] cuts octets into frames, for files and sockets alike; [`Receiver`] is the receiving side of a connection as a
+//! [`piece()`] cuts octets into frames, for files and sockets alike; [`Receiver`] is the receiving side of a connection as a
 //! state machine; [`put_control`] and [`put_data`] write frames.
 
 mod piece;

@@ -109,7 +109,7 @@ fn cuts_whatever_has_come() {
     for len in 0..start.len() {
         match piece(&stream[..len], MAX_FRAME) {
             Ok(Piece::Incomplete(needed)) => {
-                assert!(needed > len && needed <= start.len(), "{len}: {needed}")
+                assert!(needed > len && needed <= start.len(), "{len}: {needed}");
             }
             other => panic!("{other:?}"),
         }

@@ -102,8 +102,11 @@ fn open(path: &Path) -> io::Result<File> {
 }
 
 fn key(octets: &[u8]) -> Option<[u8; KEY]> {
-    if let Ok(raw) = octets.try_into() {
-        return Some(raw);
+    let hexadecimal = octets.iter().all(u8::is_ascii_hexdigit);
+    match octets.try_into() {
+        // Half a key in digits is not a whole one: random octets do not look like that.
+        Ok(raw) if !hexadecimal => return Some(raw),
+        _ => {}
     }
     let digits = octets.trim_ascii();
     if digits.len() != 2 * KEY {
@@ -124,15 +127,21 @@ mod tests {
     #[test]
     fn keys_are_raw_or_hexadecimal() {
         let mut raw = [0u8; KEY];
-        raw.iter_mut().zip(0xe0..).for_each(|(octet, value)| *octet = value);
+        raw.iter_mut().zip(0xd0..).for_each(|(octet, value)| *octet = value);
         let digits: String = raw.iter().map(|octet| format!("{octet:02x}")).collect();
         assert_eq!(key(&raw), Some(raw));
         for text in [digits.clone(), digits.to_uppercase(), format!("{digits}\n"), format!(" {digits}\r\n")] {
             assert_eq!(key(text.as_bytes()), Some(raw), "{text:?}");
         }
-        for wrong in
-            ["", "00", &digits[1..], &format!("{digits}00"), &digits.replace('e', "g"), &"+1".repeat(32)]
-        {
+        for wrong in [
+            "",
+            "00",
+            &digits[1..],
+            &digits[..KEY],
+            &format!("{digits}00"),
+            &digits.replace('e', "g"),
+            &"+1".repeat(32),
+        ] {
             assert_eq!(key(wrong.as_bytes()), None, "{wrong:?}");
         }
     }

@@ -124,7 +124,7 @@ impl Settling<'_> {
             all.push(InterfaceOptions {
                 name: name.value,
                 promiscuous: value(draft.promiscuous, true),
-                snap_length: value(draft.snap_length, 65_535),
+                snap_length: value(draft.snap_length, 262_144),
                 buffer: value(draft.buffer, 64 << 20),
                 filter: plain(draft.filter),
                 threads: value(draft.threads, 1),

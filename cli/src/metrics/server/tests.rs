@@ -192,7 +192,7 @@ fn stopping_closes_the_socket_and_what_is_connected() {
 #[test]
 fn an_address_in_use_is_said() {
     let listener = Listener::bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
-    let error = Listener::bind(listener.address()).unwrap_err();
-    let address = listener.address();
+    let error = Listener::bind(listener.address).unwrap_err();
+    let address = listener.address;
     assert_eq!(error.to_string(), format!("cannot serve metrics at {address}: Address already in use"));
 }
