@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lowtide_benches::figures::{Rounds, Table, count, nanos, times, verdict};
 use lowtide_benches::netns::Namespace;
@@ -23,6 +23,12 @@ const INTERFACES: (&str, &str) = ("lt-send", "lt-watch");
 
 /// KiB of the kernel's ring: lowtide's default.
 const RING: &str = "65536";
+
+/// What lowtide's own filter amounts to here: fragments have no port.
+const FILTER: &str = "port 53 or (ip[6:2] & 0x1fff != 0)";
+
+/// How long packets may wait in libpcap's ring.
+const IN_RING: Duration = Duration::from_millis(1_500);
 
 /// One run.
 #[derive(Clone, Copy, Debug, Default)]
@@ -71,7 +77,7 @@ impl Wire {
                 return true;
             }
             last = Some(now);
-            clock::wait_until(std::time::Instant::now() + Duration::from_millis(2_500));
+            clock::wait_until(Instant::now() + Duration::from_millis(2_500));
             false
         })?;
         let taken = Taken {
@@ -90,7 +96,7 @@ impl Wire {
         let log = dir.path().join("log");
         let mut command = Command::new("tcpdump");
         command
-            .args(["-n", "-w", "/dev/null", "-Z", "root", "-B", RING, "-i", INTERFACES.1, "port", "53"])
+            .args(["-n", "-w", "/dev/null", "-Z", "root", "-B", RING, "-i", INTERFACES.1, FILTER])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(fs::File::create(&log)?);
@@ -100,6 +106,7 @@ impl Wire {
             said("listening on").then_some(())
         });
         let sent = listens.ok_or_else(|| "tcpdump does not listen".into()).and_then(|()| self.send());
+        clock::wait_until(Instant::now() + IN_RING);
         let cpu = program::cpu_seconds(child.id()).unwrap_or(f64::NAN);
         program::signal(child.id(), Signal::INT)?;
         child.wait()?;

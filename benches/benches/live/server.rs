@@ -9,7 +9,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lowtide_benches::figures::{Rounds, Table, count, nanos, verdict};
 use lowtide_benches::sensor::{Sensor, Setup, free_port};
@@ -207,7 +207,7 @@ fn settled(sensor: &Sensor<'_>) -> Outcome<(u64, u64)> {
         let is_end = now.0 == now.1 && last == Some(now);
         last = Some(now);
         // Knot hands its frames over once in a second at the latest.
-        clock::wait_until(std::time::Instant::now() + Duration::from_millis(1_500));
+        clock::wait_until(Instant::now() + Duration::from_millis(1_500));
         is_end
     })?;
     Ok((metrics.sum("lowtide_dnstap_frames_read_total"), metrics.discarded()))

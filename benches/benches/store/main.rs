@@ -14,7 +14,6 @@ mod peer;
 #[allow(dead_code, reason = "the program shows sizes, too")]
 #[path = "../../../cli/src/size.rs"]
 #[expect(unused_imports, reason = "those of its tests, which do not run here")]
-#[expect(dead_code, reason = "sizes are read here, and shown elsewhere")]
 mod size;
 mod spooling;
 
