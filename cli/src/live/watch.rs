@@ -99,26 +99,48 @@ impl Watch {
             stepped: (passed.step > 0).then(|| Duration::from_nanos(passed.step)),
             wedged: sources.iter().any(is_wedged),
         };
-        for (number, source) in sources.iter().enumerate() {
+        let gaps = self.shared.sources.take_gaps(passed.to);
+        for (number, (source, away)) in sources.iter().zip(gaps).enumerate() {
+            if found.stepped.is_some() {
+                // Times before and after the step cannot be told apart.
+                stepped(&mut coverage, number, passed);
+                continue;
+            }
             let why = match &found {
-                Found { stepped: Some(_), .. } => None,
-                _ if source.ways == 0 => Some(source.gone),
                 Found { stalled: Some(_), .. } => Some("stalled_ms"),
                 _ if is_wedged(source) => Some("wedged_ms"),
                 _ => None,
             };
+            let mut since = passed.from;
+            for &(from, to) in &away {
+                gap(&mut coverage, self.width, number, from, to, source.gone);
+                if let Some(reason) = why {
+                    gap(&mut coverage, self.width, number, since, from, reason);
+                }
+                since = since.max(to);
+            }
             match why {
-                Some(reason) => gap(&mut coverage, self.width, number, passed.from, passed.to, reason),
+                Some(reason) => gap(&mut coverage, self.width, number, since, passed.to, reason),
                 None if source.ways > 0 => coverage.heartbeat(number, passed.to),
                 None => {}
-            }
-            if found.stepped.is_some() {
-                stepped(&mut coverage, number, passed);
             }
         }
         drop(coverage);
         self.close_due(passed.to);
         found
+    }
+
+    /// Says when there was no way to the sources, up to now.
+    pub fn tell_gaps(&self) {
+        let now = super::clock::now();
+        let sources = self.shared.sources.all();
+        let gaps = self.shared.sources.take_gaps(now);
+        let mut coverage = self.shared.coverage();
+        for (number, (source, away)) in sources.iter().zip(gaps).enumerate() {
+            for (from, to) in away {
+                gap(&mut coverage, self.width, number, from, to, source.gone);
+            }
+        }
     }
 
     /// Closes the windows of intervals that are over.
