@@ -86,7 +86,7 @@ pub fn run(options: &RunOptions, reloader: &Reloader) -> Result<ExitCode, Error>
         error!("{why}");
     }
     tell(notify::stopping("delivering what is left"));
-    let done = running.stop(options, run);
+    let done = running.stop(options, &happenings, run);
     ended.and(done)
 }
 

@@ -2,21 +2,32 @@
 
 use std::process::ExitCode;
 use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
+use crossbeam::channel::Receiver;
 use lowtide_proto::Timestamp;
 use lowtide_store::sensor_run::{SensorRun, State};
 use tracing::{error, info, warn};
 
 use super::Running;
 use super::account::Totals;
+use super::shared::Happening;
 use crate::config::options::RunOptions;
 use crate::error::Error;
 
 impl Running {
     /// Reads what is there, counts it, records it, and delivers what can be delivered in the time that is left.
-    pub(super) fn stop(mut self, options: &RunOptions, mut run: SensorRun) -> Result<ExitCode, Error> {
+    pub(super) fn stop(
+        mut self,
+        options: &RunOptions,
+        happenings: &Receiver<Happening>,
+        mut run: SensorRun,
+    ) -> Result<ExitCode, Error> {
+        // Before the sockets are closed, which is no gap.
+        self.watch.tell_gaps();
         self.shared.stopping.store(true, Ordering::Release);
+        self.attend(happenings);
         let producers = std::mem::take(&mut self.producers);
         let mut failed = 0;
         for producer in producers {
@@ -53,6 +64,16 @@ impl Running {
         }
     }
 
+    /// Does what producers ask for until the last of them has read what there was.
+    fn attend(&self, happenings: &Receiver<Happening>) {
+        while !self.producers.iter().all(JoinHandle::is_finished) {
+            if let Ok(Happening::Crowded(done)) = happenings.recv_timeout(ATTENTION) {
+                self.watch.close(Timestamp(u64::MAX));
+                let _ = done.send(());
+            }
+        }
+    }
+
     /// Says the accounts; whether they balance.
     fn balance(&self) -> bool {
         let counted: Vec<_> = self.shared.counted().into_iter().map(|(counted, _)| counted).collect();
@@ -77,6 +98,9 @@ impl Running {
         balanced
     }
 }
+
+/// How often it is looked whether producers have ended.
+const ATTENTION: Duration = Duration::from_millis(5);
 
 /// What remains of the time to stop in when the hard end is near.
 pub const GRACE: Duration = Duration::from_secs(5);
