@@ -209,7 +209,7 @@ impl Running {
         }
 
         let to_shards = ways.iter().map(|(full, _)| full.clone()).collect();
-        let watch = Watch::new(
+        let mut watch = Watch::new(
             shared,
             to_shards,
             to_recorder,
@@ -218,7 +218,7 @@ impl Running {
             options.lateness,
         );
         if let Some(before) = before {
-            resume(shared, &watch, &before);
+            resume(shared, &mut watch, &before);
         }
         let metrics = match metrics {
             Some(listener) => {
@@ -312,11 +312,9 @@ impl Running {
         self.watch.record(Recorded::Run(Box::new(run.clone())));
     }
 
-    fn leave(&self, options: &RunOptions) {
-        let sources = self.shared.sources.all().into_iter().map(|source| source.name).collect();
-        let alive = Alive { sensor: options.sensor.clone(), last: clock::now().0, sources };
-        // The spool says when it cannot be written; the next run then knows less of this one.
-        let _ = alive.write(&options.spool.dir);
+    fn leave(&mut self, options: &RunOptions) {
+        let recorded = self.watch.recorded(self.rows.marks());
+        leave(&self.shared, options, recorded);
     }
 
     fn reload(&self, reloader: &Reloader, level: &log::Level) {
@@ -352,8 +350,16 @@ fn tell(told: std::io::Result<()>) {
     }
 }
 
+/// Leaves a sign of life to the next run; everything before `recorded` is in rows.
+fn leave(shared: &Shared, options: &RunOptions, recorded: Timestamp) {
+    let sources = shared.sources.all().into_iter().map(|source| source.name).collect();
+    let alive = Alive { sensor: options.sensor.clone(), last: clock::now().0, recorded: recorded.0, sources };
+    // The spool says when it cannot be written; the next run then knows less of this one.
+    let _ = alive.write(&options.spool.dir);
+}
+
 /// Knows again the sources of the run before, and says that nobody watched them since.
-fn resume(shared: &Shared, watch: &Watch, before: &Alive) {
+fn resume(shared: &Shared, watch: &mut Watch, before: &Alive) {
     let known = shared.sources.all();
     let mut sources = Vec::new();
     for name in &before.sources {
@@ -363,7 +369,7 @@ fn resume(shared: &Shared, watch: &Watch, before: &Alive) {
             sources.push(shared.sources.number(name, source.producer, source.gone));
         }
     }
-    watch.not_running(&sources, before.last());
+    watch.not_running(&sources, before.recorded(), before.last());
 }
 
 fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Error> {

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -52,6 +52,8 @@ pub struct Watcher {
     spool: Arc<Spool>,
     dropped: Arc<Mutex<Dropped>>,
     ended: Arc<AtomicBool>,
+    /// Marks whose rows are in the spool.
+    marks: Arc<AtomicU64>,
 }
 
 /// What is left when a run has ended.
@@ -61,8 +63,6 @@ pub struct Left {
     pub backlog: Backlog,
     /// What delivery came to; `None` without a server.
     pub outcome: Option<Outcome>,
-    /// Why the recorder ended early, if it did.
-    pub wrong: Option<String>,
 }
 
 impl Watcher {
@@ -74,6 +74,11 @@ impl Watcher {
     /// What was counted and dropped so far, by reason.
     pub fn dropped(&self) -> Dropped {
         self.dropped.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How many marks' rows are in the spool, or counted as dropped.
+    pub fn marks(&self) -> u64 {
+        self.marks.load(Ordering::Acquire)
     }
 
     /// Whether rows are still taken.
@@ -119,7 +124,8 @@ impl Rows {
             }
             None => None,
         };
-        let watcher = Watcher { spool, dropped: Arc::default(), ended: Arc::default() };
+        let watcher =
+            Watcher { spool, dropped: Arc::default(), ended: Arc::default(), marks: Arc::default() };
         let (rows, taken) = bounded(QUEUE);
         let sink = ToSpool::new(&watcher.spool, &run.key);
         let recorder = Recorder::new(run.key.clone(), Vec::new(), SEGMENT_ROWS, sink);
@@ -148,20 +154,40 @@ impl Rows {
         self.watcher.dropped()
     }
 
+    /// How many marks' rows are in the spool, or counted as dropped.
+    pub fn marks(&self) -> u64 {
+        self.watcher.marks()
+    }
+
     /// What others may look at while rows are on their way.
     pub fn watcher(&self) -> Watcher {
         self.watcher.clone()
     }
 
-    /// Ends the recording, when nobody sends rows any more, and gives delivery this long.
-    pub fn finish(self, limit: Duration) -> Left {
-        let wrong = match self.recorder.join() {
-            Ok(Ok(())) => None,
-            Ok(Err(error)) => Some(error.to_string()),
-            Err(_) => Some("the thread that records rows failed".to_owned()),
+    /// Ends the recording, when nobody sends rows any more.
+    ///
+    /// # Errors
+    /// Why the recorder ended early, if it did; what it left can be delivered all the same.
+    pub fn recorded(self) -> (Rest, Result<(), String>) {
+        let ended = match self.recorder.join() {
+            Ok(ended) => ended.map_err(|error| error.to_string()),
+            Err(_) => Err("the thread that records rows failed".to_owned()),
         };
+        (Rest { delivery: self.delivery, watcher: self.watcher }, ended)
+    }
+}
+
+/// Rows that are in the spool, and nothing comes any more.
+pub struct Rest {
+    delivery: Option<Delivery>,
+    watcher: Watcher,
+}
+
+impl Rest {
+    /// Gives delivery this long.
+    pub fn finish(self, limit: Duration) -> Left {
         let outcome = self.delivery.map(|delivery| delivery.finish_within(Some(limit)));
-        Left { backlog: self.watcher.backlog(), outcome, wrong }
+        Left { backlog: self.watcher.backlog(), outcome }
     }
 }
 
@@ -180,6 +206,7 @@ fn record(
                     count;
             }
             recorder.cut()?;
+            watcher.marks.store(recorder.marks(), Ordering::Release);
         }
     }
     recorder.cut()
