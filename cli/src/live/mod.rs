@@ -304,7 +304,7 @@ impl Running {
         run.state = state;
         run.updated = clock::now().0;
         run.finished = (state != State::Running).then_some(run.updated);
-        run.account = account::account(&self.shared, self.rows.dropped());
+        run.account = account::account(&self.shared);
         tell(notify::status(&format!(
             "{} frames, {} queries, {} responses",
             run.account.frames, run.account.queries, run.account.responses

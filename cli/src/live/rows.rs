@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -14,13 +14,14 @@ use crossbeam::channel::{Receiver, Sender, bounded};
 use lowtide_store::deliver::{Delivery, DeliveryOptions, GiveUp, Outcome, Progress, start_with};
 use lowtide_store::prepare;
 use lowtide_store::recorder::{Recorded, Recorder};
-use lowtide_store::sensor_run::SensorRun;
+use lowtide_store::run::RunKey;
+use lowtide_store::sensor_run::{SensorRun, State};
 use lowtide_store::server::Server;
 use lowtide_store::spool::{Backlog, Report as Told, Spool, SpoolError, SpoolOptions};
 
 use super::shared::{Happening, Shared};
 use crate::error::Error;
-use crate::recording::{ToSpool, tell_losses};
+use crate::recording::{Lost, ToSpool, add_losses, take_losses, tell_losses};
 
 /// Windows and coverage that may wait for the recorder.
 const QUEUE: usize = 64;
@@ -73,7 +74,11 @@ impl Watcher {
 
     /// What was counted and dropped so far, by reason.
     pub fn dropped(&self) -> Dropped {
-        self.dropped.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Dropped> {
+        self.dropped.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How many marks' rows are in the spool, or counted as dropped.
@@ -129,10 +134,12 @@ impl Rows {
         let (rows, taken) = bounded(QUEUE);
         let sink = ToSpool::new(&watcher.spool, &run.key);
         let recorder = Recorder::new(run.key.clone(), Vec::new(), SEGMENT_ROWS, sink);
+        let recording =
+            Recording { recorder, key: run.key.clone(), watcher: watcher.clone(), untold: Vec::new() };
         let work = {
             let (watcher, shared) = (watcher.clone(), Arc::clone(shared));
             move || {
-                let ended = record(recorder, &taken, &watcher);
+                let ended = recording.record(&taken);
                 watcher.ended.store(true, Ordering::Release);
                 if let Err(error) = &ended {
                     let _ = shared.happenings.send(Happening::Failed(error.to_string()));
@@ -147,11 +154,6 @@ impl Rows {
     /// Counts of delivery; `None` without a server.
     pub fn progress(&self) -> Option<Arc<Progress>> {
         self.delivery.as_ref().map(Delivery::progress)
-    }
-
-    /// What was counted and dropped so far, by reason.
-    pub fn dropped(&self) -> Dropped {
-        self.watcher.dropped()
     }
 
     /// How many marks' rows are in the spool, or counted as dropped.
@@ -191,23 +193,77 @@ impl Rest {
     }
 }
 
-/// The recorder's thread. Rows are to be seen soon: each time that intervals have ended they are cut into segments.
-fn record(
-    mut recorder: Recorder<ToSpool>,
-    taken: &Receiver<Recorded>,
-    watcher: &Watcher,
-) -> Result<(), SpoolError> {
-    for recorded in taken {
-        let marks = recorder.marks();
-        recorder.record(recorded)?;
-        if recorder.marks() > marks {
-            for (reason, count) in tell_losses(&mut recorder, &watcher.spool)? {
-                *watcher.dropped.lock().unwrap_or_else(PoisonError::into_inner).entry(reason).or_default() +=
-                    count;
+/// Losses that are held until they can be told; beyond, the later ones are told with the earlier.
+const HELD: usize = 100_000;
+
+/// The recorder's thread.
+struct Recording {
+    recorder: Recorder<ToSpool>,
+    key: RunKey,
+    watcher: Watcher,
+    /// Losses that no row in the spool tells of yet.
+    untold: Vec<Lost>,
+}
+
+impl Recording {
+    /// Records until nobody sends any more. Rows are to be seen soon: each time that intervals have ended they are cut into
+    /// segments.
+    fn record(mut self, taken: &Receiver<Recorded>) -> Result<(), SpoolError> {
+        let mut last = None;
+        for recorded in taken {
+            let marks = self.recorder.marks();
+            match recorded {
+                // What is dropped until the end is part of it.
+                Recorded::Run(run) if run.state != State::Running => last = Some(run),
+                Recorded::Run(run) => self.say(run)?,
+                recorded => self.recorder.record(recorded)?,
             }
-            recorder.cut()?;
-            watcher.marks.store(recorder.marks(), Ordering::Release);
+            if self.recorder.marks() > marks {
+                self.cut()?;
+                self.watcher.marks.store(self.recorder.marks(), Ordering::Release);
+            }
+        }
+        self.cut()?;
+        if let Some(run) = last {
+            self.say(run)?;
+        }
+        Ok(())
+    }
+
+    /// Writes the rows at hand, and then what was lost on the way: as soon as it can be written, for a row that tells of a
+    /// full disk must not be lost to it.
+    fn cut(&mut self) -> Result<(), SpoolError> {
+        self.recorder.cut()?;
+        self.look();
+        if self.untold.is_empty() || !self.watcher.spool.is_writable() {
+            return Ok(());
+        }
+        self.recorder.sink().take_dropped();
+        tell_losses(&mut self.recorder, &self.untold)?;
+        self.recorder.cut()?;
+        if !self.recorder.sink().take_dropped() {
+            self.untold.clear();
+        }
+        // What had to make room for it is told the next time.
+        self.look();
+        Ok(())
+    }
+
+    /// Takes over what was lost.
+    fn look(&mut self) {
+        let losses = take_losses(&self.key, &self.watcher.spool);
+        add_losses(&mut self.watcher.lock(), &losses);
+        for lost in losses {
+            let is_full = self.untold.len() >= HELD;
+            match self.untold.last_mut().filter(|_| is_full) {
+                Some(last) => add_losses(&mut last.counts, &[lost]),
+                None => self.untold.push(lost),
+            }
         }
     }
-    recorder.cut()
+
+    fn say(&mut self, mut run: Box<SensorRun>) -> Result<(), SpoolError> {
+        run.account.dropped = self.watcher.dropped();
+        self.recorder.record(Recorded::Run(run))
+    }
 }
