@@ -8,9 +8,9 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crossbeam::channel::{Receiver, Sender, bounded};
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use lowtide_store::deliver::{Delivery, DeliveryOptions, GiveUp, Outcome, Progress, start_with};
 use lowtide_store::prepare;
 use lowtide_store::recorder::{Recorded, Recorder};
@@ -193,6 +193,9 @@ impl Rest {
     }
 }
 
+/// Between two cuts at least: a sender whose times leap about closes intervals all the time, and a segment has its price.
+const CUT: Duration = Duration::from_millis(900);
+
 /// Losses that are held until they can be told; beyond, the later ones are told with the earlier.
 const HELD: usize = 100_000;
 
@@ -206,21 +209,29 @@ struct Recording {
 }
 
 impl Recording {
-    /// Records until nobody sends any more. Rows are to be seen soon: each time that intervals have ended they are cut into
-    /// segments.
+    /// Records until nobody sends any more. Rows are to be seen soon: when intervals have ended they are cut into segments.
     fn record(mut self, taken: &Receiver<Recorded>) -> Result<(), SpoolError> {
-        let mut last = None;
-        for recorded in taken {
-            let marks = self.recorder.marks();
+        let (mut last, mut cut, mut due) = (None, Instant::now(), None);
+        loop {
+            let recorded = match due {
+                None => taken.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(due) => taken.recv_deadline(due),
+            };
             match recorded {
                 // What is dropped until the end is part of it.
-                Recorded::Run(run) if run.state != State::Running => last = Some(run),
-                Recorded::Run(run) => self.say(run)?,
-                recorded => self.recorder.record(recorded)?,
+                Ok(Recorded::Run(run)) if run.state != State::Running => last = Some(run),
+                Ok(Recorded::Run(run)) => self.say(run)?,
+                Ok(recorded) => self.recorder.record(recorded)?,
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
             }
-            if self.recorder.marks() > marks {
+            if due.is_none() && self.recorder.marks() > self.watcher.marks() {
+                due = Some(cut + CUT);
+            }
+            if due.is_some_and(|due| due <= Instant::now()) {
                 self.cut()?;
                 self.watcher.marks.store(self.recorder.marks(), Ordering::Release);
+                (cut, due) = (Instant::now(), None);
             }
         }
         self.cut()?;
