@@ -56,6 +56,7 @@ use opened::Opened;
 use producer::{Pairing, Producer, TICK};
 use rows::Rows;
 use shared::{Happening, Settings, Shared};
+use sources::Source;
 use watch::Watch;
 
 /// How often the run says in `sensor_run` what it has counted.
@@ -364,8 +365,10 @@ fn resume(shared: &Shared, watch: &mut Watch, before: &Alive) {
     let mut sources = Vec::new();
     for name in &before.sources {
         // A sender's source is its socket's name, a blank and its identity.
-        let socket = name.split_once(' ').map_or(name.as_str(), |(socket, _)| socket);
-        if let Some(source) = known.iter().find(|source| source.name == socket) {
+        let is_of = |source: &Source| {
+            name.strip_prefix(&source.name).is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
+        };
+        if let Some(source) = known.iter().find(|source| is_of(source)) {
             sources.push(shared.sources.number(name, source.producer, source.gone));
         }
     }
