@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Installs what the tests need and passes them all: formatting, lints, tests, documentation, recordings.
 #
-# What it installs: with root or sudo on Debian or Ubuntu, `tshark` and its companions, by which the expected files of
-# testdata/ are checked; libchdb, which is ClickHouse as a library (178 MB to fetch, 566 MB on disk), into ~/.local/share/lowtide. Cargo
-# fetches the crates. Everything else is skipped when it is not there, and said at the end. LOWTIDE_INSTALL=no installs nothing.
+# What it installs: with root or sudo on Debian or Ubuntu, libpcap's headers; `tshark` and its companions, by which the expected
+# files of testdata/ are checked; six DNS servers and dnsperf, whose dnstap is received. libchdb, which is ClickHouse as a library
+# (178 MB to fetch, 566 MB on disk), goes into ~/.local/share/lowtide. Cargo fetches the crates. Everything else is skipped when it is not there, and said at the end. LOWTIDE_INSTALL=no installs nothing.
 set -uo pipefail
 cd "$(dirname "$0")" || exit
 export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-auto}
@@ -35,6 +35,7 @@ shared_captures() {
 . scripts/packages.sh
 
 need_toolchain
+need_libpcap
 missing=()
 have tshark && have capinfos || missing+=(tshark wireshark-common)
 have dnstap-read || missing+=(bind9-dnsutils)
@@ -42,7 +43,13 @@ have fstrm_replay || missing+=(fstrm-bin)
 have lz4 || missing+=(lz4)
 have zstd || missing+=(zstd)
 have python3 || missing+=(python3)
+have ip || missing+=(iproute2)
+have tcpdump || missing+=(tcpdump)
 [ ${#missing[@]} -eq 0 ] || install_packages "${missing[@]}"
+need_servers || {
+    export LOWTIDE_TEST_SERVERS=skip
+    skipped+=("all tests with DNS servers: apt-get install ${servers[*]}")
+}
 
 if ! scripts/libchdb.sh; then
     export LOWTIDE_TEST_CLICKHOUSE=skip

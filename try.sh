@@ -13,6 +13,7 @@ if [ "${1:-}" = --no-clickhouse ]; then
     shift
 fi
 need_toolchain
+need_libpcap
 echo "building lowtide; the first time takes a few minutes" >&2
 cargo build --release --locked --quiet -p lowtide
 lowtide=${CARGO_TARGET_DIR:-target}/release/lowtide

@@ -248,6 +248,8 @@ def dnstap_messages(path, folder):
         assert header.response == (tap[1] % 2 == 0)
         client, server = (
             (str(ipaddress.ip_address(tap[address])) if address in tap else None, tap.get(port, 0)) for address, port in ((4, 6), (5, 7)))
+        if ROLES[tap[1]] in ("resolver", "forwarder"):
+            client = client[0], 0  # Unbound names other ports in responses than in their queries.
         latency = response - query if header.response and None not in (query, response) else None
         messages.append(Message(response if header.response else query, ROLES[tap[1]], PROTOCOLS.get(tap.get(3), "unknown"),
                                 client, server, {1: "ipv4", 2: "ipv6"}[tap[2]], header, latency))

@@ -59,12 +59,19 @@ pub enum Beginning {
 pub struct ToSpool {
     spool: Arc<Spool>,
     key: RunKey,
+    /// Whether a segment was dropped since this was last asked.
+    dropped: bool,
 }
 
 impl ToSpool {
     /// Segments of a run go into this spool.
     pub fn new(spool: &Arc<Spool>, key: &RunKey) -> Self {
-        Self { spool: Arc::clone(spool), key: key.clone() }
+        Self { spool: Arc::clone(spool), key: key.clone(), dropped: false }
+    }
+
+    /// Whether a segment was dropped since this was last asked.
+    pub const fn take_dropped(&mut self) -> bool {
+        std::mem::replace(&mut self.dropped, false)
     }
 }
 
@@ -86,8 +93,8 @@ impl SegmentSink for ToSpool {
             to: draft.intervals.1,
             schema_version: schema::VERSION,
         };
-        // What is dropped is counted by the spool, and told at the end.
-        let (Put::Stored | Put::Dropped) = self.spool.put(&header, draft.block)?;
+        // What is dropped is counted by the spool, and told later.
+        self.dropped |= self.spool.put(&header, draft.block)? == Put::Dropped;
         Ok(())
     }
 }
@@ -216,7 +223,9 @@ impl Running {
         };
         run.account = report.map(account).unwrap_or_default();
         let mut recorder = recorded.and_then(|mut recorder| {
-            run.account.dropped = tell_losses(&mut recorder, &spool)?;
+            let losses = take_losses(&run.key, &spool);
+            add_losses(&mut run.account.dropped, &losses);
+            tell_losses(&mut recorder, &losses)?;
             recorder.cut()?;
             run.account.rows = recorder.rows();
             Ok(recorder)
@@ -339,35 +348,49 @@ fn account(report: &Report) -> Account {
     Account::of(report, first, times(|input| input.last.as_deref()).max())
 }
 
-/// Writes what was lost in the spool since this was last done into `coverage`; the sums by reason.
-///
-/// # Errors
-/// What the spool says.
-pub fn tell_losses(
-    recorder: &mut Recorder<ToSpool>,
-    spool: &Spool,
-) -> Result<BTreeMap<&'static str, u64>, SpoolError> {
-    let mut sums = BTreeMap::new();
+/// What was lost of one interval, by reason.
+#[derive(Clone, Debug)]
+pub struct Lost {
+    /// The interval's start, seconds since 1970; of several, the first's.
+    pub interval: u32,
+    /// How much, by reason.
+    pub counts: BTreeMap<&'static str, u64>,
+}
+
+/// Takes what was lost in the spool of this run since this was last done.
+pub fn take_losses(run: &RunKey, spool: &Spool) -> Vec<Lost> {
+    let mut all = Vec::new();
     for (key, loss) in spool.take_losses().iter() {
-        let run = &recorder.sink().key;
         // A live sensor's spool may hold what an earlier run of it left: that is the sensor's loss all the same.
         let is_ours = key.sensor == run.sensor && (run.kind == Kind::Live || key.run == run.run);
         if !is_ours {
             continue;
         }
-        let lost = [
+        let counts = [
             ("spool_dropped_rows", loss.rows),
             ("spool_dropped_queries", loss.queries),
             ("spool_dropped_responses", loss.responses),
         ];
-        let lost: BTreeMap<_, _> = lost.into_iter().filter(|&(_, count)| count > 0).collect();
-        for (&reason, &count) in &lost {
-            *sums.entry(reason).or_default() += count;
-        }
-        let (from, _) = loss.intervals.unwrap_or_default();
-        recorder.loss(from, "spool", &lost)?;
+        let counts = counts.into_iter().filter(|&(_, count)| count > 0).collect();
+        let (interval, _) = loss.intervals.unwrap_or_default();
+        all.push(Lost { interval, counts });
     }
-    Ok(sums)
+    all
+}
+
+/// Adds losses to sums by reason.
+pub fn add_losses(sums: &mut BTreeMap<&'static str, u64>, losses: &[Lost]) {
+    for (&reason, &count) in losses.iter().flat_map(|lost| &lost.counts) {
+        *sums.entry(reason).or_default() += count;
+    }
+}
+
+/// Writes losses into `coverage`.
+///
+/// # Errors
+/// What the spool says.
+pub fn tell_losses(recorder: &mut Recorder<ToSpool>, losses: &[Lost]) -> Result<(), SpoolError> {
+    losses.iter().try_for_each(|lost| recorder.loss(lost.interval, "spool", &lost.counts))
 }
 
 async fn look(server: &Server, key: &RunKey, fingerprint: &str) -> Result<Known, ServerError> {

@@ -174,12 +174,18 @@ impl Decoder {
             (Some(asked), Some(answered)) if is_response => Some(answered.since(asked)),
             _ => None,
         };
+        let query_port = match role {
+            // Not to be had: Unbound names in a response the port of whichever query used its socket last, or 0, and BIND
+            // may name 0. The id and the name are left to tell transactions apart, and a resolver makes ids at random.
+            Role::Resolver | Role::Forwarder => None,
+            _ => view.query_port,
+        };
         sink.observe(&Observation {
             time: frame.time,
             own_latency,
             role,
             transport: transport(view),
-            client: endpoint(view, view.query_address, view.query_port),
+            client: endpoint(view, view.query_address, query_port),
             server: endpoint(view, view.response_address, view.response_port),
             message: &message,
         });

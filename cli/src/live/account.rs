@@ -79,8 +79,8 @@ impl Totals {
     }
 }
 
-/// The account for `sensor_run`.
-pub fn account(shared: &Shared, dropped: BTreeMap<&'static str, u64>) -> Account {
+/// The account for `sensor_run`, but for what the spool drops.
+pub fn account(shared: &Shared) -> Account {
     let counted: Vec<_> = shared.counted().into_iter().map(|(counted, _)| counted).collect();
     let totals = Totals::of(&counted);
     let sources = shared.sources.all();
@@ -95,7 +95,6 @@ pub fn account(shared: &Shared, dropped: BTreeMap<&'static str, u64>) -> Account
         queries: totals.queries,
         responses: totals.responses,
         transactions: totals.transactions,
-        dropped,
         ..Account::default()
     }
 }

@@ -15,14 +15,27 @@ pub struct Alive {
     pub sensor: String,
     /// Its last sign of life, nanoseconds since 1970.
     pub last: u64,
+    /// The moment before which everything is in rows that are kept; what was counted since goes with a process that is killed.
+    #[serde(default = "everything")]
+    pub recorded: u64,
     /// Its sources.
     pub sources: Vec<String>,
+}
+
+/// A run that says nothing of it left nothing behind.
+const fn everything() -> u64 {
+    u64::MAX
 }
 
 impl Alive {
     /// When the sensor was alive last.
     pub const fn last(&self) -> Timestamp {
         Timestamp(self.last)
+    }
+
+    /// The moment before which everything is in rows.
+    pub fn recorded(&self) -> Timestamp {
+        Timestamp(self.recorded.min(self.last))
     }
 
     fn path(spool: &Path) -> PathBuf {
@@ -54,11 +67,14 @@ mod tests {
     #[test]
     fn the_next_run_of_the_sensor_reads_what_was_written() {
         let spool = tempfile::tempdir().unwrap();
-        let alive = Alive { sensor: "ns1".into(), last: 5, sources: vec!["eth0".into()] };
+        let alive = Alive { sensor: "ns1".into(), last: 5, recorded: 3, sources: vec!["eth0".into()] };
         assert_eq!(Alive::read(spool.path(), "ns1"), None);
         alive.write(spool.path()).unwrap();
         assert_eq!(Alive::read(spool.path(), "ns1"), Some(alive));
         assert_eq!(Alive::read(spool.path(), "ns2"), None);
+        let said = br#"{"sensor":"ns1","last":5,"sources":[]}"#;
+        fs::write(spool.path().join(lowtide_store::spool::ALIVE), said).unwrap();
+        assert_eq!(Alive::read(spool.path(), "ns1").unwrap().recorded(), Timestamp(5));
         fs::write(spool.path().join(lowtide_store::spool::ALIVE), "{").unwrap();
         assert_eq!(Alive::read(spool.path(), "ns1"), None);
     }

@@ -19,6 +19,11 @@ pub fn now() -> Timestamp {
     Timestamp(now.duration_since(UNIX_EPOCH).map_or(0, nanos))
 }
 
+/// The wall clock's time at a moment that is over.
+pub fn at(moment: Instant) -> Timestamp {
+    Timestamp(now().0.saturating_sub(nanos(moment.elapsed())))
+}
+
 /// Notices when the wall clock is set.
 #[derive(Debug)]
 pub struct Steps {

@@ -82,6 +82,9 @@ impl Dnstap {
     }
 
     fn chunk(&mut self, chunk: Chunk) {
+        if !self.feeds.contains_key(&chunk.sender.id()) {
+            self.part_with_gone();
+        }
         let Self { producer, feeds, limits, outstanding, socket, .. } = self;
         let new = || Feed::new(&chunk.sender, *socket, *limits, producer);
         let feed = feeds.entry(chunk.sender.id()).or_insert_with(new);
@@ -106,6 +109,7 @@ impl Dnstap {
     fn tick(&mut self, since: Instant) {
         let now = clock::now();
         let elapsed = since.elapsed();
+        self.part_with_gone();
         for status in self.tap.senders() {
             self.greet(&status);
         }
@@ -117,11 +121,7 @@ impl Dnstap {
             self.producer.tick(&mut feed.pairing, elapsed, now);
             feed.outstanding = feed.pairing.outstanding();
         }
-        let gone: Vec<u64> =
-            self.feeds.values().filter(|feed| feed.is_over()).map(|feed| feed.status.id()).collect();
-        for id in gone {
-            self.part(id, now);
-        }
+        self.part_with_gone();
         self.outstanding = self.feeds.values().map(|feed| feed.outstanding).sum();
         self.producer.publish(self.outstanding);
     }
@@ -135,14 +135,25 @@ impl Dnstap {
         }
     }
 
+    /// Ends who has gone. Before somebody new is greeted: it may be the same sender again, and the time between counts.
+    fn part_with_gone(&mut self) {
+        let gone = self.feeds.values().filter(|feed| feed.is_over()).map(|feed| feed.status.id());
+        let gone: Vec<u64> = gone.collect();
+        let now = clock::now();
+        for id in gone {
+            self.part(id, now);
+        }
+    }
+
     fn part(&mut self, id: u64, now: Timestamp) {
         let Some(feed) = self.feeds.remove(&id) else { return };
         feed.discarded(&mut self.producer, now);
         let why =
             feed.status.close_reason().map_or_else(|| "lowtide stops".to_owned(), |why| why.to_string());
         info!("{} has gone: {why}", feed.title());
+        let closed = feed.status.closed_at().map_or(now, clock::at);
         for &source in feed.sources.iter().chain([&feed.socket]) {
-            self.producer.shared().sources.closed(source);
+            self.producer.shared().sources.closed_at(source, closed);
         }
         self.producer.finish(feed.pairing);
         self.tap.forget(id);
@@ -169,7 +180,7 @@ impl Dnstap {
 
 impl Feed {
     fn new(status: &Arc<SenderStatus>, socket: usize, limits: MatcherLimits, producer: &Producer) -> Self {
-        producer.shared().sources.opened(socket);
+        producer.shared().sources.opened_at(socket, clock::at(status.begun()));
         Self {
             status: Arc::clone(status),
             socket,
@@ -198,7 +209,8 @@ impl Feed {
             name => sources.number(&format!("{socket} {name}"), producer.number(), DISCONNECTED),
         };
         if source != self.socket && !self.sources.contains(&source) {
-            sources.opened(source);
+            // Who it is, it says with its first frame; there, it was before.
+            sources.opened_at(source, clock::at(self.status.begun()));
             self.sources.push(source);
         }
         self.pairing.turn_to(source);

@@ -57,6 +57,7 @@ use opened::Opened;
 use producer::{Pairing, Producer, TICK};
 use rows::Rows;
 use shared::{Happening, Settings, Shared};
+use sources::Source;
 use watch::Watch;
 
 /// How often the run says in `sensor_run` what it has counted.
@@ -87,7 +88,7 @@ pub fn run(options: &RunOptions, reloader: &Reloader) -> Result<ExitCode, Error>
         error!("{why}");
     }
     tell(notify::stopping("delivering what is left"));
-    let done = running.stop(options, run);
+    let done = running.stop(options, &happenings, run);
     ended.and(done)
 }
 
@@ -210,7 +211,7 @@ impl Running {
         }
 
         let to_shards = ways.iter().map(|(full, _)| full.clone()).collect();
-        let watch = Watch::new(
+        let mut watch = Watch::new(
             shared,
             to_shards,
             to_recorder,
@@ -219,7 +220,7 @@ impl Running {
             options.lateness,
         );
         if let Some(before) = before {
-            resume(shared, &watch, &before);
+            resume(shared, &mut watch, &before);
         }
         let metrics = match metrics {
             Some(listener) => {
@@ -305,7 +306,7 @@ impl Running {
         run.state = state;
         run.updated = clock::now().0;
         run.finished = (state != State::Running).then_some(run.updated);
-        run.account = account::account(&self.shared, self.rows.dropped());
+        run.account = account::account(&self.shared);
         tell(notify::status(&format!(
             "{} frames, {} queries, {} responses",
             run.account.frames, run.account.queries, run.account.responses
@@ -313,11 +314,9 @@ impl Running {
         self.watch.record(Recorded::Run(Box::new(run.clone())));
     }
 
-    fn leave(&self, options: &RunOptions) {
-        let sources = self.shared.sources.all().into_iter().map(|source| source.name).collect();
-        let alive = Alive { sensor: options.sensor.clone(), last: clock::now().0, sources };
-        // The spool says when it cannot be written; the next run then knows less of this one.
-        let _ = alive.write(&options.spool.dir);
+    fn leave(&mut self, options: &RunOptions) {
+        let recorded = self.watch.recorded(self.rows.marks());
+        leave(&self.shared, options, recorded);
     }
 
     fn reload(&self, reloader: &Reloader, level: &log::Level) {
@@ -353,18 +352,28 @@ fn tell(told: std::io::Result<()>) {
     }
 }
 
+/// Leaves a sign of life to the next run; everything before `recorded` is in rows.
+fn leave(shared: &Shared, options: &RunOptions, recorded: Timestamp) {
+    let sources = shared.sources.all().into_iter().map(|source| source.name).collect();
+    let alive = Alive { sensor: options.sensor.clone(), last: clock::now().0, recorded: recorded.0, sources };
+    // The spool says when it cannot be written; the next run then knows less of this one.
+    let _ = alive.write(&options.spool.dir);
+}
+
 /// Knows again the sources of the run before, and says that nobody watched them since.
-fn resume(shared: &Shared, watch: &Watch, before: &Alive) {
+fn resume(shared: &Shared, watch: &mut Watch, before: &Alive) {
     let known = shared.sources.all();
     let mut sources = Vec::new();
     for name in &before.sources {
         // A sender's source is its socket's name, a blank and its identity.
-        let socket = name.split_once(' ').map_or(name.as_str(), |(socket, _)| socket);
-        if let Some(source) = known.iter().find(|source| source.name == socket) {
+        let is_of = |source: &Source| {
+            name.strip_prefix(&source.name).is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
+        };
+        if let Some(source) = known.iter().find(|source| is_of(source)) {
             sources.push(shared.sources.number(name, source.producer, source.gone));
         }
     }
-    watch.not_running(&sources, before.last());
+    watch.not_running(&sources, before.recorded(), before.last());
 }
 
 fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Error> {

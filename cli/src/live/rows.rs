@@ -5,22 +5,23 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crossbeam::channel::{Receiver, Sender, bounded};
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use lowtide_store::deliver::{Delivery, DeliveryOptions, GiveUp, Outcome, Progress, start_with};
 use lowtide_store::prepare;
 use lowtide_store::recorder::{Recorded, Recorder};
-use lowtide_store::sensor_run::SensorRun;
+use lowtide_store::run::RunKey;
+use lowtide_store::sensor_run::{SensorRun, State};
 use lowtide_store::server::Server;
 use lowtide_store::spool::{Backlog, Report as Told, Spool, SpoolError, SpoolOptions};
 
 use super::shared::{Happening, Shared};
 use crate::error::Error;
-use crate::recording::{ToSpool, tell_losses};
+use crate::recording::{Lost, ToSpool, add_losses, take_losses, tell_losses};
 
 /// Windows and coverage that may wait for the recorder.
 const QUEUE: usize = 64;
@@ -52,6 +53,8 @@ pub struct Watcher {
     spool: Arc<Spool>,
     dropped: Arc<Mutex<Dropped>>,
     ended: Arc<AtomicBool>,
+    /// Marks whose rows are in the spool.
+    marks: Arc<AtomicU64>,
 }
 
 /// What is left when a run has ended.
@@ -61,8 +64,6 @@ pub struct Left {
     pub backlog: Backlog,
     /// What delivery came to; `None` without a server.
     pub outcome: Option<Outcome>,
-    /// Why the recorder ended early, if it did.
-    pub wrong: Option<String>,
 }
 
 impl Watcher {
@@ -73,7 +74,16 @@ impl Watcher {
 
     /// What was counted and dropped so far, by reason.
     pub fn dropped(&self) -> Dropped {
-        self.dropped.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Dropped> {
+        self.dropped.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many marks' rows are in the spool, or counted as dropped.
+    pub fn marks(&self) -> u64 {
+        self.marks.load(Ordering::Acquire)
     }
 
     /// Whether rows are still taken.
@@ -119,14 +129,17 @@ impl Rows {
             }
             None => None,
         };
-        let watcher = Watcher { spool, dropped: Arc::default(), ended: Arc::default() };
+        let watcher =
+            Watcher { spool, dropped: Arc::default(), ended: Arc::default(), marks: Arc::default() };
         let (rows, taken) = bounded(QUEUE);
         let sink = ToSpool::new(&watcher.spool, &run.key);
         let recorder = Recorder::new(run.key.clone(), Vec::new(), SEGMENT_ROWS, sink);
+        let recording =
+            Recording { recorder, key: run.key.clone(), watcher: watcher.clone(), untold: Vec::new() };
         let work = {
             let (watcher, shared) = (watcher.clone(), Arc::clone(shared));
             move || {
-                let ended = record(recorder, &taken, &watcher);
+                let ended = recording.record(&taken);
                 watcher.ended.store(true, Ordering::Release);
                 if let Err(error) = &ended {
                     let _ = shared.happenings.send(Happening::Failed(error.to_string()));
@@ -143,9 +156,9 @@ impl Rows {
         self.delivery.as_ref().map(Delivery::progress)
     }
 
-    /// What was counted and dropped so far, by reason.
-    pub fn dropped(&self) -> Dropped {
-        self.watcher.dropped()
+    /// How many marks' rows are in the spool, or counted as dropped.
+    pub fn marks(&self) -> u64 {
+        self.watcher.marks()
     }
 
     /// What others may look at while rows are on their way.
@@ -153,34 +166,115 @@ impl Rows {
         self.watcher.clone()
     }
 
-    /// Ends the recording, when nobody sends rows any more, and gives delivery this long.
-    pub fn finish(self, limit: Duration) -> Left {
-        let wrong = match self.recorder.join() {
-            Ok(Ok(())) => None,
-            Ok(Err(error)) => Some(error.to_string()),
-            Err(_) => Some("the thread that records rows failed".to_owned()),
+    /// Ends the recording, when nobody sends rows any more.
+    ///
+    /// # Errors
+    /// Why the recorder ended early, if it did; what it left can be delivered all the same.
+    pub fn recorded(self) -> (Rest, Result<(), String>) {
+        let ended = match self.recorder.join() {
+            Ok(ended) => ended.map_err(|error| error.to_string()),
+            Err(_) => Err("the thread that records rows failed".to_owned()),
         };
-        let outcome = self.delivery.map(|delivery| delivery.finish_within(Some(limit)));
-        Left { backlog: self.watcher.backlog(), outcome, wrong }
+        (Rest { delivery: self.delivery, watcher: self.watcher }, ended)
     }
 }
 
-/// The recorder's thread. Rows are to be seen soon: each time that intervals have ended they are cut into segments.
-fn record(
-    mut recorder: Recorder<ToSpool>,
-    taken: &Receiver<Recorded>,
-    watcher: &Watcher,
-) -> Result<(), SpoolError> {
-    for recorded in taken {
-        let marks = recorder.marks();
-        recorder.record(recorded)?;
-        if recorder.marks() > marks {
-            for (reason, count) in tell_losses(&mut recorder, &watcher.spool)? {
-                *watcher.dropped.lock().unwrap_or_else(PoisonError::into_inner).entry(reason).or_default() +=
-                    count;
+/// Rows that are in the spool, and nothing comes any more.
+pub struct Rest {
+    delivery: Option<Delivery>,
+    watcher: Watcher,
+}
+
+impl Rest {
+    /// Gives delivery this long.
+    pub fn finish(self, limit: Duration) -> Left {
+        let outcome = self.delivery.map(|delivery| delivery.finish_within(Some(limit)));
+        Left { backlog: self.watcher.backlog(), outcome }
+    }
+}
+
+/// Between two cuts at least: a sender whose times leap about closes intervals all the time, and a segment has its price.
+const CUT: Duration = Duration::from_millis(900);
+
+/// Losses that are held until they can be told; beyond, the later ones are told with the earlier.
+const HELD: usize = 100_000;
+
+/// The recorder's thread.
+struct Recording {
+    recorder: Recorder<ToSpool>,
+    key: RunKey,
+    watcher: Watcher,
+    /// Losses that no row in the spool tells of yet.
+    untold: Vec<Lost>,
+}
+
+impl Recording {
+    /// Records until nobody sends any more. Rows are to be seen soon: when intervals have ended they are cut into segments.
+    fn record(mut self, taken: &Receiver<Recorded>) -> Result<(), SpoolError> {
+        let (mut last, mut cut, mut due) = (None, Instant::now(), None);
+        loop {
+            let recorded = match due {
+                None => taken.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(due) => taken.recv_deadline(due),
+            };
+            match recorded {
+                // What is dropped until the end is part of it.
+                Ok(Recorded::Run(run)) if run.state != State::Running => last = Some(run),
+                Ok(Recorded::Run(run)) => self.say(run)?,
+                Ok(recorded) => self.recorder.record(recorded)?,
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
             }
-            recorder.cut()?;
+            if due.is_none() && self.recorder.marks() > self.watcher.marks() {
+                due = Some(cut + CUT);
+            }
+            if due.is_some_and(|due| due <= Instant::now()) {
+                self.cut()?;
+                self.watcher.marks.store(self.recorder.marks(), Ordering::Release);
+                (cut, due) = (Instant::now(), None);
+            }
+        }
+        self.cut()?;
+        if let Some(run) = last {
+            self.say(run)?;
+        }
+        Ok(())
+    }
+
+    /// Writes the rows at hand, and then what was lost on the way: as soon as it can be written, for a row that tells of a
+    /// full disk must not be lost to it.
+    fn cut(&mut self) -> Result<(), SpoolError> {
+        self.recorder.cut()?;
+        self.look();
+        if self.untold.is_empty() || !self.watcher.spool.is_writable() {
+            return Ok(());
+        }
+        self.recorder.sink().take_dropped();
+        tell_losses(&mut self.recorder, &self.untold)?;
+        self.recorder.cut()?;
+        if !self.recorder.sink().take_dropped() {
+            self.untold.clear();
+        }
+        // What had to make room for it is told the next time.
+        self.look();
+        Ok(())
+    }
+
+    /// Takes over what was lost.
+    fn look(&mut self) {
+        let losses = take_losses(&self.key, &self.watcher.spool);
+        add_losses(&mut self.watcher.lock(), &losses);
+        for lost in losses {
+            let is_full = self.untold.len() >= HELD;
+            match self.untold.last_mut().filter(|_| is_full) {
+                Some(last) => add_losses(&mut last.counts, &[lost]),
+                None => self.untold.push(lost),
+            }
         }
     }
-    recorder.cut()
+
+    fn say(&mut self, mut run: Box<SensorRun>) -> Result<(), SpoolError> {
+        run.account.dropped = self.watcher.dropped();
+        self.recorder.record(Recorded::Run(run))
+    }
 }

@@ -7,6 +7,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use lowtide_aggregate::CoverageRow;
 use lowtide_proto::Timestamp;
 
+use super::clock;
+
 /// Sources at most; senders name themselves, and past this they share one.
 const MAX_SOURCES: usize = 1_024;
 
@@ -32,6 +34,10 @@ pub struct Source {
     pub seen: Option<(Timestamp, Timestamp)>,
     /// Losses since the start, by reason.
     pub lost: BTreeMap<&'static str, u64>,
+    /// Since when there is no way to it, or up to when that was told.
+    away: Timestamp,
+    /// Times without a way that are over and were not told yet.
+    gaps: Vec<(Timestamp, Timestamp)>,
 }
 
 #[derive(Debug, Default)]
@@ -69,6 +75,8 @@ impl Sources {
             octets: 0,
             seen: None,
             lost: BTreeMap::new(),
+            away: clock::now(),
+            gaps: Vec::new(),
         });
         number
     }
@@ -80,16 +88,46 @@ impl Sources {
 
     /// A way to the source is open.
     pub fn opened(&self, number: usize) {
+        self.opened_at(number, clock::now());
+    }
+
+    /// A way to the source has been open since then.
+    pub fn opened_at(&self, number: usize, at: Timestamp) {
         if let Some(source) = self.state().sources.get_mut(number) {
+            if source.ways == 0 && source.away < at {
+                source.gaps.push((source.away, at));
+            }
             source.ways += 1;
         }
     }
 
     /// A way to the source is closed.
     pub fn closed(&self, number: usize) {
+        self.closed_at(number, clock::now());
+    }
+
+    /// A way to the source has been closed since then.
+    pub fn closed_at(&self, number: usize, at: Timestamp) {
         if let Some(source) = self.state().sources.get_mut(number) {
             source.ways = source.ways.saturating_sub(1);
+            if source.ways == 0 {
+                source.away = at;
+            }
         }
+    }
+
+    /// When there was no way to each source, up to `now`, since this was last asked; by number, in order.
+    pub fn take_gaps(&self, now: Timestamp) -> Vec<Vec<(Timestamp, Timestamp)>> {
+        let mut state = self.state();
+        let gaps = state.sources.iter_mut().map(|source| {
+            let mut gaps = std::mem::take(&mut source.gaps);
+            if source.ways == 0 {
+                let away = std::mem::replace(&mut source.away, now);
+                gaps.extend((away < now).then_some((away, now)));
+            }
+            gaps
+        });
+        gaps.collect()
     }
 
     /// Adds what rows of coverage say to what each source has shown since the start.
@@ -146,6 +184,24 @@ mod tests {
         sources.opened(eth0);
         sources.closed(eth0);
         assert_eq!(sources.all().iter().map(|source| source.ways).collect::<Vec<_>>(), [1, 0, 0]);
+    }
+
+    #[test]
+    fn times_without_a_way_are_told_once() {
+        let sources = Sources::default();
+        let start = clock::now().0;
+        let at = |second: u64| Timestamp(start + second * 1_000_000_000);
+        let number = sources.number("unix:/s ns1", 0, "disconnected_ms");
+        sources.opened_at(number, Timestamp(start));
+        sources.opened_at(number, at(1));
+        sources.closed_at(number, at(2));
+        assert_eq!(sources.take_gaps(at(3)), [vec![]], "the other is still there");
+        sources.closed_at(number, at(4));
+        sources.opened_at(number, at(5));
+        sources.closed_at(number, at(6));
+        assert_eq!(sources.take_gaps(at(7)), [vec![(at(4), at(5)), (at(6), at(7))]]);
+        sources.opened_at(number, at(9));
+        assert_eq!(sources.take_gaps(at(10)), [vec![(at(7), at(9))]]);
     }
 
     #[test]

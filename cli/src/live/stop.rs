@@ -2,21 +2,32 @@
 
 use std::process::ExitCode;
 use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
+use crossbeam::channel::Receiver;
 use lowtide_proto::Timestamp;
 use lowtide_store::sensor_run::{SensorRun, State};
 use tracing::{error, info, warn};
 
-use super::Running;
 use super::account::Totals;
+use super::shared::Happening;
+use super::{Running, clock, leave};
 use crate::config::options::RunOptions;
 use crate::error::Error;
 
 impl Running {
     /// Reads what is there, counts it, records it, and delivers what can be delivered in the time that is left.
-    pub(super) fn stop(mut self, options: &RunOptions, mut run: SensorRun) -> Result<ExitCode, Error> {
+    pub(super) fn stop(
+        mut self,
+        options: &RunOptions,
+        happenings: &Receiver<Happening>,
+        mut run: SensorRun,
+    ) -> Result<ExitCode, Error> {
+        // Before the sockets are closed, which is no gap.
+        self.watch.tell_gaps();
         self.shared.stopping.store(true, Ordering::Release);
+        self.attend(happenings);
         let producers = std::mem::take(&mut self.producers);
         let mut failed = 0;
         for producer in producers {
@@ -25,8 +36,7 @@ impl Running {
         self.watch.close(Timestamp(u64::MAX));
         let balanced = self.balance();
         self.say(&mut run, if failed == 0 { State::Finished } else { State::Failed });
-        self.leave(options);
-        let Self { shards, watch, rows, metrics, .. } = self;
+        let Self { shared, shards, watch, rows, metrics, .. } = self;
         drop(watch);
         for shard in shards {
             failed += usize::from(shard.join().is_err());
@@ -34,7 +44,11 @@ impl Running {
         if let Some(metrics) = metrics {
             metrics.stop();
         }
-        let left = rows.finish(options.process.stop_timeout / 2);
+        let (rest, recorded) = rows.recorded();
+        if recorded.is_ok() {
+            leave(&shared, options, clock::now());
+        }
+        let left = rest.finish(options.process.stop_timeout / 2);
         if let Some(outcome) = &left.outcome {
             info!("ClickHouse: {outcome}");
         }
@@ -45,11 +59,21 @@ impl Running {
                 options.spool.dir.display()
             );
         }
-        match left.wrong {
-            Some(wrong) => Err(Error::Failed(wrong)),
-            None if failed > 0 => Err(Error::Failed("a thread failed; its counts are lost".to_owned())),
-            None if !balanced => Err(Error::Failed("the accounts do not balance".to_owned())),
-            None => Ok(ExitCode::SUCCESS),
+        match recorded {
+            Err(wrong) => Err(Error::Failed(wrong)),
+            Ok(()) if failed > 0 => Err(Error::Failed("a thread failed; its counts are lost".to_owned())),
+            Ok(()) if !balanced => Err(Error::Failed("the accounts do not balance".to_owned())),
+            Ok(()) => Ok(ExitCode::SUCCESS),
+        }
+    }
+
+    /// Does what producers ask for until the last of them has read what there was.
+    fn attend(&mut self, happenings: &Receiver<Happening>) {
+        while !self.producers.iter().all(JoinHandle::is_finished) {
+            if let Ok(Happening::Crowded(done)) = happenings.recv_timeout(ATTENTION) {
+                self.watch.close(Timestamp(u64::MAX));
+                let _ = done.send(());
+            }
         }
     }
 
@@ -77,6 +101,9 @@ impl Running {
         balanced
     }
 }
+
+/// How often it is looked whether producers have ended.
+const ATTENTION: Duration = Duration::from_millis(5);
 
 /// What remains of the time to stop in when the hard end is near.
 pub const GRACE: Duration = Duration::from_secs(5);

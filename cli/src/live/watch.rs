@@ -4,6 +4,7 @@
 //! Windows close by the clock, not before nothing of them can be outstanding any more: the query timeout, a second of
 //! disorder and the lateness later. What comes still later makes rows of its own, of its own interval: rows add up.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,6 +34,9 @@ const LONGEST_GAP: u64 = 10_080;
 /// What of a source is lost while the process does not run.
 pub const NOT_RUNNING: &str = "not_running_ms";
 
+/// What of a source was seen by a process that was killed before there were rows of it.
+pub const UNRECORDED: &str = "unrecorded_ms";
+
 /// Keeps the evidence.
 pub struct Watch {
     shared: Arc<Shared>,
@@ -45,6 +49,12 @@ pub struct Watch {
     behind: u64,
     /// Windows before this interval are closed.
     number: u64,
+    /// Marks so far.
+    marks: u64,
+    /// Marks that may not be in the spool yet, and the moments that intervals were closed up to.
+    closed: VecDeque<(u64, Timestamp)>,
+    /// Everything before this moment is in rows that are kept.
+    recorded: Timestamp,
 }
 
 /// What a look has found.
@@ -76,15 +86,29 @@ impl Watch {
             width: nanos(width).max(1),
             behind: nanos(query_timeout + lateness + MARGIN),
             number: 0,
+            marks: 0,
+            closed: VecDeque::new(),
+            recorded: super::clock::now(),
         }
     }
 
-    /// Says that nobody watched these sources since `from`.
-    pub fn not_running(&self, sources: &[usize], from: Timestamp) {
+    /// Says that nobody watched these sources since `last`, and that what was seen since `recorded` went with whoever watched.
+    pub fn not_running(&mut self, sources: &[usize], recorded: Timestamp, last: Timestamp) {
+        // Until this is in rows itself, the next run has to say it.
+        self.recorded = recorded;
         let mut coverage = self.shared.coverage();
         for &source in sources {
-            gap(&mut coverage, self.width, source, from, super::clock::now(), NOT_RUNNING);
+            gap(&mut coverage, self.width, source, recorded, last, UNRECORDED);
+            gap(&mut coverage, self.width, source, last, super::clock::now(), NOT_RUNNING);
         }
+    }
+
+    /// The moment before which everything is in rows that are kept, when those of so many marks are.
+    pub fn recorded(&mut self, marks: u64) -> Timestamp {
+        while let Some((_, moment)) = self.closed.pop_front_if(|(mark, _)| *mark <= marks) {
+            self.recorded = self.recorded.max(moment);
+        }
+        self.recorded
     }
 
     /// Looks at everything; to be called once a second.
@@ -99,21 +123,30 @@ impl Watch {
             stepped: (passed.step > 0).then(|| Duration::from_nanos(passed.step)),
             wedged: sources.iter().any(is_wedged),
         };
-        for (number, source) in sources.iter().enumerate() {
+        let gaps = self.shared.sources.take_gaps(passed.to);
+        for (number, (source, away)) in sources.iter().zip(gaps).enumerate() {
+            if found.stepped.is_some() {
+                // Times before and after the step cannot be told apart.
+                stepped(&mut coverage, number, passed);
+                continue;
+            }
             let why = match &found {
-                Found { stepped: Some(_), .. } => None,
-                _ if source.ways == 0 => Some(source.gone),
                 Found { stalled: Some(_), .. } => Some("stalled_ms"),
                 _ if is_wedged(source) => Some("wedged_ms"),
                 _ => None,
             };
+            let mut since = passed.from;
+            for &(from, to) in &away {
+                gap(&mut coverage, self.width, number, from, to, source.gone);
+                if let Some(reason) = why {
+                    gap(&mut coverage, self.width, number, since, from, reason);
+                }
+                since = since.max(to);
+            }
             match why {
-                Some(reason) => gap(&mut coverage, self.width, number, passed.from, passed.to, reason),
+                Some(reason) => gap(&mut coverage, self.width, number, since, passed.to, reason),
                 None if source.ways > 0 => coverage.heartbeat(number, passed.to),
                 None => {}
-            }
-            if found.stepped.is_some() {
-                stepped(&mut coverage, number, passed);
             }
         }
         drop(coverage);
@@ -121,17 +154,32 @@ impl Watch {
         found
     }
 
+    /// Says when there was no way to the sources, up to now.
+    pub fn tell_gaps(&self) {
+        let now = super::clock::now();
+        let sources = self.shared.sources.all();
+        let gaps = self.shared.sources.take_gaps(now);
+        let mut coverage = self.shared.coverage();
+        for (number, (source, away)) in sources.iter().zip(gaps).enumerate() {
+            for (from, to) in away {
+                gap(&mut coverage, self.width, number, from, to, source.gone);
+            }
+        }
+    }
+
     /// Closes the windows of intervals that are over.
     fn close_due(&mut self, now: Timestamp) {
         let number = now.0.saturating_sub(self.behind) / self.width;
         if number != self.number {
             self.number = number;
-            self.close(Timestamp(number * self.width));
+            let moment = Timestamp(number * self.width);
+            self.close(moment);
+            self.closed.push_back((self.marks, moment));
         }
     }
 
     /// Closes the windows of intervals that began before `moment`, and hands the coverage of them out.
-    pub fn close(&self, moment: Timestamp) {
+    pub fn close(&mut self, moment: Timestamp) {
         self.mark(&Mark::Close(moment));
         let rows = self.shared.coverage().close(moment);
         // Only after the rows: a source is known before there are rows of it.
@@ -140,6 +188,7 @@ impl Watch {
             // A recorder that failed has said so.
             let _ = self.rows.send(recorded);
         }
+        self.marks += 1;
         self.shared.closed();
     }
 

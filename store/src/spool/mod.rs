@@ -340,6 +340,11 @@ impl Spool {
         std::mem::take(&mut self.state().untold)
     }
 
+    /// Whether the last attempt to write a segment succeeded.
+    pub fn is_writable(&self) -> bool {
+        self.state().unwritable.is_none()
+    }
+
     /// Ends all waiting for room, with an error: nobody will make any. The end of a delivery does it too.
     pub fn stop(&self) {
         self.stopped.store(true, Ordering::Release);

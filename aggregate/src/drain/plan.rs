@@ -1,0 +1,88 @@
+//! What is to be moved: a migration as the operator describes it.
+
+use std::net::Ipv6Addr;
+
+use lowtide_proto::{NameBuf, Timestamp};
+
+/// Nanoseconds in a second, as a span of time.
+pub const SECOND: u64 = 1_000_000_000;
+
+/// A server of a migration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// Its name in NS records, when it is known.
+    pub name: Option<NameBuf>,
+    /// Its address; IPv4 as `::ffff:a.b.c.d`.
+    pub address: Ipv6Addr,
+}
+
+/// Addresses with the same first bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Prefix {
+    address: u128,
+    bits: u8,
+}
+
+impl Prefix {
+    /// The addresses that share `bits` bits with `address`; of IPv4, those of the mapped address: 96 more.
+    pub const fn new(address: Ipv6Addr, bits: u8) -> Self {
+        let bits = if bits > 128 { 128 } else { bits };
+        Self { address: address.to_bits() & Self::mask(bits), bits }
+    }
+
+    const fn mask(bits: u8) -> u128 {
+        if bits == 0 { 0 } else { u128::MAX << (128 - bits) }
+    }
+
+    /// Whether an address is one of them.
+    pub const fn contains(&self, address: Ipv6Addr) -> bool {
+        address.to_bits() & Self::mask(self.bits) == self.address
+    }
+}
+
+/// A migration of zones from old servers to new ones.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Migration {
+    /// Its name in rows and reports.
+    pub name: String,
+    /// The zones that move.
+    pub zones: Vec<NameBuf>,
+    /// The servers that are to be switched off.
+    pub old: Vec<Server>,
+    /// The servers that take over.
+    pub new: Vec<Server>,
+    /// When the parent's NS set was changed; `None` = not yet known.
+    pub cutover: Option<Timestamp>,
+    /// TTL of the NS set at the parent, nanoseconds.
+    pub parent_ns_ttl: u64,
+    /// TTL of the DS set at the parent, nanoseconds; 0 = there is none.
+    pub ds_ttl: u64,
+    /// How long nothing may be asked, nanoseconds.
+    pub quiet_period: u64,
+    /// Queries in the quiet period that still count as none.
+    pub near_zero: u64,
+    /// Clients that are set apart: own monitors.
+    pub set_apart: Vec<Prefix>,
+}
+
+impl Migration {
+    /// Whether a client is set apart.
+    pub fn is_apart(&self, client: Ipv6Addr) -> bool {
+        self.set_apart.iter().any(|prefix| prefix.contains(client))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prefixes_hold_what_shares_their_bits() {
+        let v4 = |text: &str| text.parse::<std::net::Ipv4Addr>().unwrap().to_ipv6_mapped();
+        let prefix = Prefix::new(v4("192.0.2.77"), 96 + 24);
+        assert!(prefix.contains(v4("192.0.2.1")) && !prefix.contains(v4("192.0.3.1")));
+        assert!(Prefix::new(v4("0.0.0.0"), 0).contains("2001:db8::1".parse().unwrap()));
+        let one = Prefix::new("2001:db8::1".parse().unwrap(), 128);
+        assert!(one.contains("2001:db8::1".parse().unwrap()) && !one.contains("2001:db8::2".parse().unwrap()));
+    }
+}

@@ -1,0 +1,68 @@
+//! Hours in which nothing happens, and what a run shows of itself meanwhile.
+
+use std::time::{Duration, Instant};
+
+use crate::message::{Asked, SECOND, now, pairs};
+use crate::place::{Place, until};
+use crate::rows::Rows;
+use crate::support::{Server, skipped};
+
+#[test]
+fn one_query_and_then_silence() {
+    if skipped() {
+        return;
+    }
+    let server = Server::start();
+    let place = Place::new(Some(&server.url("quiet")));
+    let mut run = place.start();
+    let mut sender = place.sender();
+    let begin = Instant::now();
+    sender.send([Asked::at("ns1", now(), 1).query()]);
+    let rows = Rows { server: &server, database: "quiet" };
+    let sum = "SELECT sum(queries) FROM traffic";
+    until("its row", || rows.number_so_far(sum) == 1);
+    let took = begin.elapsed();
+    // Interval, timeout, lateness and four seconds; what is beyond is for a busy machine.
+    assert!(took < Duration::from_secs(20), "{took:?}");
+    assert!(run.process.poll().is_none(), "{}", run.log());
+    assert_eq!(rows.account("1"), [1, 0, 0, 1, 0, 0, 0, 0]);
+    // Silence is watched, and told interval by interval.
+    let beats = "SELECT count() FROM (SELECT interval FROM coverage WHERE source LIKE '% ns1' AND server = ''
+                 GROUP BY interval HAVING sum(heartbeats) > 0 AND sum(frames) = 0)";
+    until("heartbeats without traffic", || rows.number_so_far(beats) >= 2);
+    drop(sender);
+    run.stop();
+    assert_eq!(rows.account("1"), [1, 0, 0, 1, 0, 0, 0, 0]);
+}
+
+#[test]
+fn what_it_shows_of_itself() {
+    let place = Place::new(None);
+    let mut run = place.start();
+    let socket = format!("unix:{}", place.socket().display());
+    let source = format!("{socket} ns1");
+    let up = |name: &str| run.metrics().sum("lowtide_source_up", &[("source", name)]);
+    assert_eq!(up(&socket), 0);
+    let mut sender = place.sender();
+    until("it is up", || up(&socket) == 1);
+    sender.send(pairs("ns1", now() - 20 * SECOND, 50));
+    sender.send(["nonsense"]);
+    run.counted(101);
+    assert_eq!(up(&source), 1);
+    let (status, health) = run.get("/healthz");
+    assert_eq!((status, health.trim_end()), (200, "ok: 2 of 2 sources up"));
+    let metrics = run.metrics();
+    assert_eq!(metrics.sum("lowtide_source_frames_total", &[]), 101);
+    assert_eq!(metrics.sum("lowtide_dnstap_frames_read_total", &[]), 101);
+    assert_eq!(metrics.sum("lowtide_transactions_total", &[("outcome", "answered"), ("role", "auth")]), 50);
+    assert_eq!(metrics.sum("lowtide_responses_total", &[("rcode", "NOERROR")]), 50);
+    assert_eq!(metrics.sum("lowtide_messages_total", &[("direction", "query")]), 50);
+    run.shows("rows in the spool", |metrics| metrics.sum("lowtide_spool_segments", &[]) >= 2);
+    sender.finish();
+    until("it is down", || up(&source) == 0 && up(&socket) == 0);
+    let (status, health) = run.get("/healthz");
+    assert_eq!((status, health.trim_end()), (200, "ok: 0 of 2 sources up"));
+    assert_eq!(run.get("/nothing").0, 404);
+    let log = run.stop();
+    assert!(log.contains("segments wait in"), "{log}");
+}
