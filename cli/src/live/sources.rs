@@ -147,6 +147,15 @@ impl Sources {
         }
     }
 
+    /// Something of a source was lost.
+    pub fn lose(&self, number: usize, reason: &'static str, count: u64) {
+        if count > 0
+            && let Some(source) = self.state().sources.get_mut(number)
+        {
+            *source.lost.entry(reason).or_default() += count;
+        }
+    }
+
     /// All of them as they are now, by number.
     pub fn all(&self) -> Vec<Source> {
         self.state().sources.clone()

@@ -5,7 +5,7 @@
 //! disorder and the lateness later. What comes still later makes rows of its own, of its own interval: rows add up.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use crossbeam::channel::Sender;
@@ -15,7 +15,7 @@ use lowtide_store::recorder::Recorded;
 
 use super::clock::{Passed, Steps};
 use super::shared::Shared;
-use super::sources::Source;
+use super::sources::{Source, Sources};
 use crate::pipeline::nanos;
 
 /// How much longer than the query timeout and the lateness a window stays open: disorder at its beginning and its end, a
@@ -96,10 +96,10 @@ impl Watch {
     pub fn not_running(&mut self, sources: &[usize], recorded: Timestamp, last: Timestamp) {
         // Until this is in rows itself, the next run has to say it.
         self.recorded = recorded;
-        let mut coverage = self.shared.coverage();
+        let mut gaps = Gaps::of(&self.shared, self.width);
         for &source in sources {
-            gap(&mut coverage, self.width, source, recorded, last, UNRECORDED);
-            gap(&mut coverage, self.width, source, last, super::clock::now(), NOT_RUNNING);
+            gaps.tell(source, recorded, last, UNRECORDED);
+            gaps.tell(source, last, super::clock::now(), NOT_RUNNING);
         }
     }
 
@@ -117,17 +117,17 @@ impl Watch {
         let ages = self.shared.ages();
         let is_wedged = |source: &Source| ages.get(source.producer).is_some_and(|age| *age > WEDGED);
         let sources = self.shared.sources.all();
-        let mut coverage = self.shared.coverage();
+        let mut gaps = Gaps::of(&self.shared, self.width);
         let found = Found {
             stalled: (passed.nanos > nanos(STALL)).then(|| Duration::from_nanos(passed.nanos)),
             stepped: (passed.step > 0).then(|| Duration::from_nanos(passed.step)),
             wedged: sources.iter().any(is_wedged),
         };
-        let gaps = self.shared.sources.take_gaps(passed.to);
-        for (number, (source, away)) in sources.iter().zip(gaps).enumerate() {
+        let away = self.shared.sources.take_gaps(passed.to);
+        for (number, (source, away)) in sources.iter().zip(away).enumerate() {
             if found.stepped.is_some() {
                 // Times before and after the step cannot be told apart.
-                stepped(&mut coverage, number, passed);
+                stepped(&mut gaps.coverage, number, passed);
                 continue;
             }
             let why = match &found {
@@ -137,19 +137,19 @@ impl Watch {
             };
             let mut since = passed.from;
             for &(from, to) in &away {
-                gap(&mut coverage, self.width, number, from, to, source.gone);
+                gaps.tell(number, from, to, source.gone);
                 if let Some(reason) = why {
-                    gap(&mut coverage, self.width, number, since, from, reason);
+                    gaps.tell(number, since, from, reason);
                 }
                 since = since.max(to);
             }
             match why {
-                Some(reason) => gap(&mut coverage, self.width, number, since, passed.to, reason),
-                None if source.ways > 0 => coverage.heartbeat(number, passed.to),
+                Some(reason) => gaps.tell(number, since, passed.to, reason),
+                None if source.ways > 0 => gaps.coverage.heartbeat(number, passed.to),
                 None => {}
             }
         }
-        drop(coverage);
+        drop(gaps);
         self.close_due(passed.to);
         found
     }
@@ -158,11 +158,11 @@ impl Watch {
     pub fn tell_gaps(&self) {
         let now = super::clock::now();
         let sources = self.shared.sources.all();
-        let gaps = self.shared.sources.take_gaps(now);
-        let mut coverage = self.shared.coverage();
-        for (number, (source, away)) in sources.iter().zip(gaps).enumerate() {
+        let away = self.shared.sources.take_gaps(now);
+        let mut gaps = Gaps::of(&self.shared, self.width);
+        for (number, (source, away)) in sources.iter().zip(away).enumerate() {
             for (from, to) in away {
-                gap(&mut coverage, self.width, number, from, to, source.gone);
+                gaps.tell(number, from, to, source.gone);
             }
         }
     }
@@ -212,17 +212,25 @@ impl Watch {
     }
 }
 
-/// A gap, told at most [`LONGEST_GAP`] intervals back.
-fn gap(
-    coverage: &mut Coverage,
+/// Gaps on their way into coverage, and into what the sources have lost since the start.
+struct Gaps<'a> {
+    coverage: MutexGuard<'a, Coverage>,
+    sources: &'a Sources,
     width: u64,
-    source: usize,
-    from: Timestamp,
-    to: Timestamp,
-    reason: &'static str,
-) {
-    let earliest = to.0.saturating_sub(width.saturating_mul(LONGEST_GAP));
-    coverage.gap(source, Timestamp(from.0.max(earliest)), to, reason);
+}
+
+impl<'a> Gaps<'a> {
+    fn of(shared: &'a Shared, width: u64) -> Self {
+        Self { coverage: shared.coverage(), sources: &shared.sources, width }
+    }
+
+    /// Nobody saw through a source; told at most [`LONGEST_GAP`] intervals back.
+    fn tell(&mut self, source: usize, from: Timestamp, to: Timestamp, reason: &'static str) {
+        let earliest = to.0.saturating_sub(self.width.saturating_mul(LONGEST_GAP));
+        let from = Timestamp(from.0.max(earliest));
+        self.coverage.gap(source, from, to, reason);
+        self.sources.lose(source, reason, to.0.saturating_sub(from.0) / 1_000_000);
+    }
 }
 
 /// A clock that was set makes the time before and after it doubtful.
