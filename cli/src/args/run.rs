@@ -65,7 +65,7 @@ Environment:
 
 Exit codes:
   0  stopped by a signal; every row is in ClickHouse or in the spool
-  1  failed: a source cannot be opened, the spool is in use, rows were lost; standard error says what
+  1  failed: a source cannot be opened, the spool is in use, a thread ended; standard error says what
   2  the command line or the configuration is wrong: each line says file, line, column and key";
 
 /// What `lowtide run` takes.

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use crossbeam::channel::RecvTimeoutError;
 use lowtide_aggregate::MatcherLimits;
-use lowtide_capture::tap::{Chunk, SenderStatus, TapHandle};
+use lowtide_capture::tap::{Chunk, CloseReason, SenderStatus, TapHandle};
 use lowtide_proto::Timestamp;
 use lowtide_proto::dnstap::DnstapFrame;
 use lowtide_proto::time::NANOS_PER_SECOND;
@@ -152,6 +152,10 @@ impl Dnstap {
             feed.status.close_reason().map_or_else(|| "lowtide stops".to_owned(), |why| why.to_string());
         info!("{} has gone: {why}", feed.title());
         let closed = feed.status.closed_at().map_or(now, clock::at);
+        if feed.status.close_reason().is_some_and(is_broken) {
+            // Other connections may be open, so that this is no gap: but what was on its way in this one is lost.
+            self.producer.coverage().unknown(feed.pairing.source(), closed);
+        }
         for &source in feed.sources.iter().chain([&feed.socket]) {
             self.producer.shared().sources.closed_at(source, closed);
         }
@@ -228,6 +232,12 @@ impl Feed {
     fn is_over(&self) -> bool {
         self.status.is_closed() && self.taken >= self.status.chunks_queued()
     }
+}
+
+/// Whether frames may have been lost by a connection's end, beside what its sender decided to lose.
+const fn is_broken(reason: CloseReason) -> bool {
+    use CloseReason::{Cut, Failed, FrameTimeout, Protocol};
+    matches!(reason, Cut | Failed(_) | FrameTimeout | Protocol(_))
 }
 
 /// An identity as part of a source's name.

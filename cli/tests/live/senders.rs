@@ -182,9 +182,8 @@ fn one_goes_and_comes_back() {
         greet(&mut goes, "goes");
     }
     pause(Duration::from_millis(1_100));
-    goes.finish();
-    stays.finish();
     run.stop();
+    drop((goes, stays));
 
     let (goes, stays) = (story(&rows, " goes"), story(&rows, " stays"));
     let lost = |story: &[(u64, u64, u64)]| story.iter().map(|&(_, lost, _)| lost).sum::<u64>();
@@ -194,7 +193,7 @@ fn one_goes_and_comes_back() {
     assert!(told >= gone - 50 && told < gone + 50, "{told} of {gone} ms: {goes:?}");
     assert!(goes.iter().all(|&(_, lost, unknown)| (lost > 0) == (unknown == 1)), "{goes:?}");
     assert_eq!(lost(&stays), 0, "{stays:?}");
-    // It came in the middle of its first interval, and left in its last.
+    // It came in the middle of its first interval, and the run ended in the middle of the last.
     let whole = &stays[1..stays.len() - 1];
     assert!(whole.iter().all(|&(heartbeats, ..)| heartbeats > 0), "{stays:?}");
     assert!(stays.iter().all(|&(.., unknown)| unknown == 0), "{stays:?}");
@@ -231,6 +230,30 @@ fn one_whose_times_leap_about() {
     // It must not be able to make the disk busy with segments of a few rows.
     let inserts = rows.number("SELECT count() FROM (SELECT DISTINCT _part FROM traffic)");
     assert!(inserts < 40, "{inserts} parts");
+}
+
+#[test]
+fn one_of_two_connections_is_gone_inside_a_frame() {
+    if skipped() {
+        return;
+    }
+    let server = Server::start();
+    let place = Place::new(Some(&server.url("inside")));
+    let mut run = place.start();
+    // Two threads of a server that has one name.
+    let (mut stays, mut breaks) = (place.sender(), place.sender());
+    stays.send(pairs("ns1", now(), 1));
+    breaks.send(pairs("ns1", now(), 1));
+    breaks.write(&stream_of([[7; 100]])[..50]);
+    run.counted(4);
+    drop(breaks);
+    run.said("gone inside a frame");
+    run.stop();
+    drop(stays);
+    let rows = Rows { server: &server, database: "inside" };
+    let story = story(&rows, " ns1");
+    assert!(story.iter().all(|&(_, lost, _)| lost == 0), "{story:?}");
+    assert_eq!(story.iter().filter(|&&(.., unknown)| unknown == 1).count(), 1, "{story:?}");
 }
 
 #[test]
