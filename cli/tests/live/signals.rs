@@ -101,16 +101,12 @@ fn told_to_end_under_load() {
     let sent = sending.join().unwrap();
     let frames: u64 =
         log.split_once("accounts balance: ").unwrap().1.split(' ').next().unwrap().parse().unwrap();
+    assert!((5_000..=sent + 400).contains(&frames), "{frames} of {sent}");
     let rows = Rows { server: &server, database: "load" };
-    // A build without optimisation may be behind: what it discarded is counted, too.
-    let discarded = rows.lost("queue_full");
-    assert!((5_000..=sent + 400).contains(&(frames + discarded)), "{frames} and {discarded} of {sent}");
     assert_eq!(rows.number("SELECT sum(frames) FROM coverage WHERE server = ''"), frames);
     assert_eq!(rows.number("SELECT sum(queries) + sum(responses) FROM traffic"), frames);
     let run_row =
         rows.query("SELECT state, frames, queries + responses, finished IS NOT NULL FROM sensor_run FINAL");
-<<<<<<< HEAD
-=======
     // A sender that never rests is faster than the count; what was discarded is told, in its own time. The rest is what the socket
     // still held at the end.
     let discarded = rows.lost("queue_full");
@@ -120,7 +116,6 @@ fn told_to_end_under_load() {
         "SELECT DISTINCT toUnixTimestamp(interval) FROM coverage WHERE lost['queue_full'] > 0 OR frames > 0",
     );
     assert_eq!(intervals, second.to_string());
->>>>>>> weather
     assert_eq!(run_row, format!("finished\t{frames}\t{frames}\t1"));
 }
 
