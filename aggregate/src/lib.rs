@@ -13,6 +13,7 @@ pub mod account;
 pub mod accounts;
 pub mod anonymise;
 pub mod coverage;
+pub mod drain;
 pub mod event;
 pub mod latency;
 pub mod messages;

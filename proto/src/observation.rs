@@ -306,6 +306,8 @@ pub struct Message<'a> {
     pub zone_labels: Option<u8>,
     /// Octets of the message on the wire.
     pub size: u32,
+    /// The message as it was read, without what was not captured of it.
+    pub octets: &'a [u8],
     /// Why it could not be read to its end.
     pub malformed: Option<Malformed>,
 }

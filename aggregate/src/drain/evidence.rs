@@ -162,7 +162,13 @@ mod tests {
         let mut kept = 0;
         for host in 0..1_000_u128 {
             for time in [1, 100] {
-                kept += usize::from(asked.count(Ipv6Addr::from_bits(host), Timestamp(time), Qtype(1), false, kept < 100));
+                kept += usize::from(asked.count(
+                    Ipv6Addr::from_bits(host),
+                    Timestamp(time),
+                    Qtype(1),
+                    false,
+                    kept < 100,
+                ));
             }
         }
         assert_eq!((asked.clients.len(), asked.queries, asked.others), (100, 2_000, 1_800));

@@ -52,7 +52,8 @@ impl Leads {
             servers.iter().map(|server| server.address).collect()
         };
         let (old, new) = (addresses(&migration.old), addresses(&migration.new));
-        let mut leads = Self { names: configured(&migration.old), new_names: configured(&migration.new), old };
+        let mut leads =
+            Self { names: configured(&migration.old), new_names: configured(&migration.new), old };
         // Names that were seen to have such an address.
         for (_, key, _) in evidence.rrsets.iter().filter(|(of, ..)| *of == zone) {
             for address in key.rdata.iter().filter_map(|text| address(&key.rrtype, text)) {

@@ -8,7 +8,7 @@ use lowtide_proto::{NameBuf, Timestamp};
 pub const SECOND: u64 = 1_000_000_000;
 
 /// A server of a migration.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Server {
     /// Its name in NS records, when it is known.
     pub name: Option<NameBuf>,
@@ -41,7 +41,7 @@ impl Prefix {
 }
 
 /// A migration of zones from old servers to new ones.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Migration {
     /// Its name in rows and reports.
     pub name: String,
@@ -83,6 +83,8 @@ mod tests {
         assert!(prefix.contains(v4("192.0.2.1")) && !prefix.contains(v4("192.0.3.1")));
         assert!(Prefix::new(v4("0.0.0.0"), 0).contains("2001:db8::1".parse().unwrap()));
         let one = Prefix::new("2001:db8::1".parse().unwrap(), 128);
-        assert!(one.contains("2001:db8::1".parse().unwrap()) && !one.contains("2001:db8::2".parse().unwrap()));
+        assert!(
+            one.contains("2001:db8::1".parse().unwrap()) && !one.contains("2001:db8::2".parse().unwrap())
+        );
     }
 }

@@ -49,9 +49,7 @@ impl Watch {
         };
         let rrsets = migrations
             .iter()
-            .map(|migration| {
-                migration.zones.iter().map(|_| Rrsets::new(addresses(migration))).collect()
-            })
+            .map(|migration| migration.zones.iter().map(|_| Rrsets::new(addresses(migration))).collect())
             .collect();
         Self {
             servers,
@@ -102,8 +100,7 @@ impl Watch {
         }
         let is_recursive = message.facts.contains(Facts::RECURSION_DESIRED);
         let room = self.clients < MAX_CLIENTS;
-        self.clients +=
-            usize::from(asked.count(client, observation.time, message.qtype, is_recursive, room));
+        self.clients += usize::from(asked.count(client, observation.time, message.qtype, is_recursive, room));
     }
 
     /// The evidence of each migration; `sources` are the names of the sources by number. Who watched when is the caller's to add.
@@ -114,9 +111,7 @@ impl Watch {
                 evidence.asked.insert(key, asked.clone());
             }
             for (zone, rrsets) in self.rrsets.get(number).into_iter().flatten().enumerate() {
-                evidence
-                    .rrsets
-                    .extend(rrsets.iter().map(|(key, served)| (zone, key.clone(), *served)));
+                evidence.rrsets.extend(rrsets.iter().map(|(key, served)| (zone, key.clone(), *served)));
             }
             for &(source, server) in self.shown.keys() {
                 if let Some(name) = sources.get(source) {

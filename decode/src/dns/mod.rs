@@ -75,7 +75,7 @@ impl Header {
 /// `None` when fewer than the 12 octets of a header are there. Whatever else is wrong is said in the message:
 /// `malformed`, or [`Facts::CUT`] when the snap length and not the sender is to blame.
 #[inline]
-pub fn read<'n>(octets: &[u8], wire_len: u32, qname: &'n mut NameBuf) -> Option<Message<'n>> {
+pub fn read<'n>(octets: &'n [u8], wire_len: u32, qname: &'n mut NameBuf) -> Option<Message<'n>> {
     let mut cursor = Cursor::new(octets);
     let header = Header::take(&mut cursor)?;
     qname.clear();
@@ -106,6 +106,7 @@ pub fn read<'n>(octets: &[u8], wire_len: u32, qname: &'n mut NameBuf) -> Option<
         udp_payload_size: reading.udp_payload_size,
         zone_labels: reading.zone_labels,
         size: wire_len,
+        octets,
         malformed,
     })
 }

@@ -1,0 +1,345 @@
+//! The verdict on a migration, with its reasons.
+//!
+//! Queries that were seen are proof that a server is asked, whatever else was not seen. That none were seen is proof only where
+//! somebody looked all the time: a hole in that makes the verdict `unknown`.
+
+use std::collections::BTreeMap;
+use std::net::Ipv6Addr;
+
+use lowtide_proto::Timestamp;
+
+use super::client::{Class, Client};
+use super::cover::Hole;
+use super::decay;
+use super::evidence::{Asked, Evidence, Series};
+use super::horizon::{Horizon, horizon};
+use super::plan::{Migration, SECOND};
+use super::report::{
+    CoverageReport, DecayReport, GapReport, MigrationReport, NewServer, Reason, ResidualClient, ServerReport,
+    Split,
+};
+use crate::summary::rfc3339;
+
+/// Residual clients that are told, of each server and zone.
+const MAX_RESIDUAL: usize = 1_000;
+
+/// A hole that is no longer than this is none: two intervals of coverage need not meet to the nanosecond.
+const JOINT: u64 = SECOND;
+
+const HOUR: u64 = 3_600 * SECOND;
+
+/// Whether an old server can be switched off. In order of gravity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Verdict {
+    /// Nobody asks it any more, and that was watched.
+    Drained,
+    /// Nobody was seen to ask, but the evidence has holes.
+    Unknown,
+    /// It is still asked, or may be, and that will pass.
+    Draining,
+    /// It is in use.
+    Active,
+    /// It is asked, and some server goes on leading resolvers to it.
+    NotClosing,
+}
+
+impl Verdict {
+    /// The word in reports.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Verdict::Drained => "drained",
+            Verdict::Unknown => "unknown",
+            Verdict::Draining => "draining",
+            Verdict::Active => "active",
+            Verdict::NotClosing => "not-closing",
+        }
+    }
+}
+
+/// What is judged of one old server and zone.
+struct Judged {
+    verdict: Verdict,
+    reasons: Vec<Reason>,
+    /// How long nothing may be asked, nanoseconds.
+    required: u64,
+    holes: Vec<Hole>,
+    fraction: f64,
+    in_quiet_period: u64,
+}
+
+fn reason(code: &'static str, text: impl Into<String>) -> Reason {
+    Reason { code, text: text.into() }
+}
+
+fn shown(address: Ipv6Addr) -> String {
+    address.to_canonical().to_string()
+}
+
+fn span(nanos: u64) -> String {
+    let seconds = nanos / SECOND;
+    match seconds {
+        0..3_600 => format!("{} min", seconds / 60),
+        3_600..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}
+
+/// Judges a migration at a moment, and says why.
+pub fn judge(migration: &Migration, evidence: &Evidence, at: Timestamp) -> (Verdict, MigrationReport) {
+    let mut servers = Vec::new();
+    let mut worst = Verdict::Drained;
+    let mut reasons: Vec<Reason> = Vec::new();
+    let mut latest_horizon: Option<Timestamp> = None;
+    let (mut required, mut last_query) = (migration.quiet_period, None::<Timestamp>);
+    for (number, zone) in migration.zones.iter().enumerate() {
+        let horizon = horizon(migration, evidence, number, at);
+        latest_horizon = latest_horizon.max(horizon.at);
+        for server in &migration.old {
+            let none = Asked::new(60 * SECOND);
+            let asked = evidence.asked.get(&(number, server.address)).unwrap_or(&none);
+            let judged = one(migration, evidence, &horizon, server.address, asked, at);
+            worst = worst.max(judged.verdict);
+            required = required.max(judged.required);
+            last_query = last_query.max(asked.last);
+            let zone = zone.as_name().to_string();
+            for reason in &judged.reasons {
+                if !reasons.contains(reason) {
+                    reasons.push(reason.clone());
+                }
+            }
+            servers.push(told(migration, &horizon, server.address, zone, asked, judged, at));
+        }
+    }
+    if migration.zones.is_empty() || migration.old.is_empty() {
+        worst = Verdict::Unknown;
+        reasons.push(reason("nothing-to-watch", "no zone or no old server is named"));
+    }
+    let old = merged(migration, evidence, &migration.old);
+    let new = merged(migration, evidence, &migration.new);
+    let decay = migration.cutover.and_then(|cutover| decay::fit(&old, cutover, at, required));
+    let report = MigrationReport {
+        name: migration.name.clone(),
+        zones: migration.zones.iter().map(|zone| zone.as_name().to_string()).collect(),
+        verdict: worst.as_str(),
+        reasons,
+        cutover: migration.cutover.map(rfc3339),
+        cache_horizon: latest_horizon.map(rfc3339),
+        quiet_since: last_query.map(rfc3339),
+        quiet_required_s: required as f64 / SECOND as f64,
+        servers,
+        new_servers: new_servers(migration, evidence),
+        decay: decay.map(|decay| DecayReport {
+            half_life_s: decay.half_life,
+            expected_quiet: rfc3339(decay.quiet),
+            expected_quiet_95: (rfc3339(decay.quiet_interval.0), decay.quiet_interval.1.map(rfc3339)),
+        }),
+        split: split(&old, &new),
+    };
+    (worst, report)
+}
+
+/// How long nothing may be asked: the quiet period, or twice the longest period at which a client comes.
+fn required(migration: &Migration, asked: &Asked) -> (u64, Option<Reason>) {
+    let longest =
+        asked.clients.values().filter_map(|client| Some((client.visits.period()?, client.address))).max();
+    match longest {
+        Some((period, client)) if period.saturating_mul(2) > migration.quiet_period => {
+            let text = format!(
+                "{} comes every {}: nothing may be asked for {}",
+                shown(client),
+                span(period),
+                span(period.saturating_mul(2))
+            );
+            (period.saturating_mul(2), Some(reason("periodic-client", text)))
+        }
+        _ => (migration.quiet_period, None),
+    }
+}
+
+fn one(
+    migration: &Migration,
+    evidence: &Evidence,
+    horizon: &Horizon,
+    server: Ipv6Addr,
+    asked: &Asked,
+    at: Timestamp,
+) -> Judged {
+    let (required, periodic) = required(migration, asked);
+    let begin = Timestamp(at.0.saturating_sub(required));
+    let is_quiet = migration.near_zero == 0 && asked.last.is_none_or(|last| last < begin || last > at);
+    let in_quiet_period = if is_quiet { 0 } else { asked.series.between(begin, at) };
+    let mut holes = evidence.cover.holes(server, begin, at);
+    holes.retain(|hole| hole.to.0.saturating_sub(hole.from.0) > JOINT || hole.reason.contains("lost"));
+    let fraction = evidence.cover.fraction(server, begin, at);
+    let mut reasons = Vec::new();
+    let culprits: Vec<_> = horizon.culprits.iter().collect();
+    let name = shown(server);
+    let verdict = match (migration.cutover, horizon.at) {
+        (Some(cutover), _) if cutover > at && asked.queries > 0 => {
+            reasons.push(reason("before-cutover", format!("the cutover is at {}", rfc3339(cutover))));
+            Verdict::Active
+        }
+        (Some(cutover), Some(closes)) if cutover <= at => {
+            if in_quiet_period > migration.near_zero {
+                let last = asked.last.map(rfc3339).unwrap_or_default();
+                reasons.push(reason(
+                    "queries",
+                    format!(
+                        "{name}: {in_quiet_period} queries in the last {}, the last at {last}",
+                        span(required)
+                    ),
+                ));
+            }
+            for culprit in &culprits {
+                reasons.push(reason(
+                    "still-served",
+                    format!(
+                        "{} still serves {} ({} section, TTL {} s), last at {}: it must be changed there",
+                        shown(culprit.server),
+                        culprit.rrset,
+                        culprit.section.as_str(),
+                        culprit.ttl,
+                        rfc3339(culprit.last)
+                    ),
+                ));
+            }
+            let is_asked = in_quiet_period > migration.near_zero;
+            if !is_asked && !holes.is_empty() {
+                reasons.extend(holes.iter().take(10).map(|hole| {
+                    let (from, to) = (rfc3339(hole.from), rfc3339(hole.to));
+                    reason("hole", format!("{name} from {from} to {to}: {}", hole.reason))
+                }));
+                Verdict::Unknown
+            } else if !culprits.is_empty() {
+                Verdict::NotClosing
+            } else if at < closes {
+                reasons.push(reason(
+                    "within-horizon",
+                    format!("caches may lead to the old servers until {}", rfc3339(closes)),
+                ));
+                Verdict::Draining
+            } else if is_asked {
+                Verdict::Draining
+            } else {
+                reasons.push(reason(
+                    "quiet",
+                    format!("{name}: nothing asked for {}, and all of it was watched", span(required)),
+                ));
+                Verdict::Drained
+            }
+        }
+        _ if asked.queries > 0 => {
+            reasons.push(reason("no-cutover", "no cutover is configured"));
+            Verdict::Active
+        }
+        _ => {
+            reasons.push(reason("no-cutover", "no cutover is behind us, and nobody was seen to ask"));
+            Verdict::Unknown
+        }
+    };
+    reasons.extend(periodic);
+    Judged { verdict, reasons, required, holes, fraction, in_quiet_period }
+}
+
+fn told(
+    migration: &Migration,
+    horizon: &Horizon,
+    server: Ipv6Addr,
+    zone: String,
+    asked: &Asked,
+    judged: Judged,
+    at: Timestamp,
+) -> ServerReport {
+    let hours = judged.required as f64 / HOUR as f64;
+    let since = migration.cutover.unwrap_or_default();
+    let mut residual: Vec<(&Client, Class)> = asked
+        .clients
+        .values()
+        .filter(|client| client.last >= since)
+        .map(|client| (client, client.class(horizon.at)))
+        .collect();
+    residual.sort_by_key(|(client, _)| (std::cmp::Reverse(client.last), client.address));
+    let mut classes = BTreeMap::new();
+    for (_, class) in &residual {
+        *classes.entry(class.as_str()).or_default() += 1;
+    }
+    residual.truncate(MAX_RESIDUAL);
+    let quiet = asked.last.map_or(judged.required, |last| at.0.saturating_sub(last.0));
+    let watched = quiet.min(judged.required) as f64 / HOUR as f64 * judged.fraction;
+    ServerReport {
+        address: shown(server),
+        zone,
+        verdict: judged.verdict.as_str(),
+        reasons: judged.reasons,
+        last_query: asked.last.map(rfc3339),
+        queries: asked.queries,
+        queries_set_apart: asked.apart,
+        rate_per_hour: judged.in_quiet_period as f64 / hours,
+        // None seen in a watched time T: e^(-rate T) = 0.05 (the rule of three).
+        rate_upper_bound_95: (judged.in_quiet_period == 0 && watched > 0.0)
+            .then(|| -(0.05_f64.ln()) / watched),
+        coverage: CoverageReport {
+            fraction: judged.fraction,
+            gaps: judged
+                .holes
+                .iter()
+                .map(|hole| GapReport {
+                    from: rfc3339(hole.from),
+                    to: rfc3339(hole.to),
+                    reason: hole.reason.clone(),
+                })
+                .collect(),
+        },
+        classes,
+        residual_clients: residual
+            .into_iter()
+            .map(|(client, class)| ResidualClient {
+                address: shown(client.address),
+                class: class.as_str(),
+                queries: client.queries,
+                first_seen: rfc3339(client.first),
+                last_seen: rfc3339(client.last),
+                period_s: client.visits.period().map(|period| period as f64 / SECOND as f64),
+            })
+            .collect(),
+        other_clients: asked.other_clients() as u64,
+        other_queries: asked.others,
+    }
+}
+
+/// The queries of all zones and of these servers over time.
+fn merged(migration: &Migration, evidence: &Evidence, servers: &[super::plan::Server]) -> Series {
+    let mut series = Series::new(HOUR);
+    for number in 0..migration.zones.len() {
+        for server in servers {
+            for (time, count) in
+                evidence.asked.get(&(number, server.address)).iter().flat_map(|asked| asked.series.iter())
+            {
+                series.add(time, count);
+            }
+        }
+    }
+    series
+}
+
+fn split(old: &Series, new: &Series) -> Vec<Split> {
+    let mut hours: BTreeMap<Timestamp, (u64, u64)> = BTreeMap::new();
+    old.iter().for_each(|(time, count)| hours.entry(time).or_default().0 += count);
+    new.iter().for_each(|(time, count)| hours.entry(time).or_default().1 += count);
+    hours.into_iter().map(|(start, (old, new))| Split { start: rfc3339(start), old, new }).collect()
+}
+
+fn new_servers(migration: &Migration, evidence: &Evidence) -> Vec<NewServer> {
+    let mut servers = Vec::new();
+    for (number, zone) in migration.zones.iter().enumerate() {
+        for server in &migration.new {
+            let asked = evidence.asked.get(&(number, server.address));
+            servers.push(NewServer {
+                address: shown(server.address),
+                zone: zone.as_name().to_string(),
+                queries: asked.map_or(0, |asked| asked.queries),
+            });
+        }
+    }
+    servers
+}
