@@ -1,0 +1,3 @@
+//! Writes simulated migrations as files.
+
+fn main() {}
