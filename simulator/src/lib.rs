@@ -37,7 +37,7 @@
 //!
 //! # Invariants
 //!
-//! No clock, no threads, no input but the parameters; IO in [`write`] alone. The same parameters give the same octets.
+//! No clock, no threads, no input but the parameters; IO in [`mod@write`] alone. The same parameters give the same octets.
 
 #![expect(
     clippy::indexing_slicing,

@@ -26,6 +26,11 @@ pub(crate) struct Client {
 }
 
 impl Client {
+    /// Its addresses.
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.v4.map(IpAddr::V4).into_iter().chain(self.v6.map(IpAddr::V6))
+    }
+
     /// Its address in the family of `server`.
     fn address(&self, server: IpAddr) -> IpAddr {
         let v4 = self.v4.unwrap_or(Ipv4Addr::UNSPECIFIED);

@@ -88,6 +88,11 @@ fn draw_clients(of: &mut Parameters, random: &mut Random) {
     population.resolvers = random.log_uniform(20.0, 2_000.0) as usize;
     let most = CLIENT_QUERIES / (days * population.resolvers as f64);
     population.queries_per_day = random.log_uniform(4.0, 400.0).min(most);
+    if random.chance(0.2) {
+        // So few that silence says little: a day without a query may be chance.
+        population.resolvers = random.log_uniform(2.0, 30.0) as usize;
+        population.queries_per_day = random.log_uniform(0.3, 4.0);
+    }
     population.diurnal = random.unit() * 0.9;
     population.late = random.unit() * 0.3;
     population.child_centric = random.unit() * 0.7;
@@ -99,7 +104,8 @@ fn draw_clients(of: &mut Parameters, random: &mut Random) {
         population.stretch = 1.5 + random.unit() * 2.5;
     }
     if random.chance(0.12) {
-        population.sticky = 0.01;
+        // Among few, a share that gives one of them.
+        population.sticky = (1.0 / population.resolvers as f64).max(0.01);
     }
     population.prefetching = random.unit() * 0.5;
     population.serve_stale = random.unit() * 0.4;

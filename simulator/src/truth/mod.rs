@@ -265,7 +265,7 @@ impl Recorder {
     fn clients(&self, clients: &[Client]) -> Vec<ClientTruth> {
         let one = |(number, (client, &(queries, first, last))): (usize, (&Client, _))| ClientTruth {
             number,
-            addresses: client.v4.map(IpAddr::V4).into_iter().chain(client.v6.map(IpAddr::V6)).collect(),
+            addresses: client.addresses().collect(),
             class: client.class,
             period_s: client.period,
             is_set_apart: client.is_set_apart,

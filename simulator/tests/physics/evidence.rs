@@ -3,9 +3,9 @@
 use std::collections::HashSet;
 
 use lowtide_proto::Timestamp;
-use lowtide_simulator::{CoverageFact, DAY, Fault, HOUR, Parameters};
+use lowtide_simulator::{CoverageFact, DAY, Fault, HOUR, Parameters, Simulation, Truth};
 
-use super::{Stream, run, scenario};
+use super::{Stream, after, run, scenario};
 
 /// When a sensor says it was alive, joined.
 fn alive(stream: &Stream, of: usize) -> Vec<(Timestamp, Timestamp)> {
@@ -34,6 +34,26 @@ fn the_same_seed_gives_the_same_octets() {
     let (first, _) = run(Parameters::random(3));
     let (other, _) = run(Parameters::random(5));
     assert!(first.messages != other.messages);
+}
+
+#[test]
+fn a_run_in_steps_gives_what_one_run_gives() {
+    let mut parameters = scenario("drops");
+    parameters.population.resolvers = 40;
+    let (whole, truth) = run(parameters.clone());
+    let mut stream = Stream::default();
+    let mut simulation = Simulation::new(parameters);
+    let mut now = truth.start;
+    while now < truth.end {
+        now = after(now, 5_000);
+        simulation.run_until(now, &mut stream);
+        assert!(stream.messages.last().is_none_or(|message| message.time <= now));
+        assert!(stream.messages.len() == whole.messages.partition_point(|message| message.time <= now));
+    }
+    assert!(stream.messages == whole.messages);
+    let finished = simulation.finish();
+    let lasts = |truth: &Truth| Vec::from_iter(truth.servers.iter().map(|server| server.drained_from));
+    assert_eq!(lasts(&finished), lasts(&truth));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use lowtide_proto::Timestamp;
-use lowtide_simulator::{Class, IN_FLIGHT, Parameters, SCENARIOS, Truth};
+use lowtide_simulator::{Class, DAY, IN_FLIGHT, Parameters, SCENARIOS, Truth};
 
 use super::{Stream, run, scenario};
 
@@ -93,12 +93,29 @@ fn of_migrations_at_random() {
 #[test]
 fn there_are_all_kinds_of_migrations_at_random() {
     let mut drained = 0;
+    // A day without a query of a cache, and then one comes.
+    let mut misleading = 0;
     let mut kinds: BTreeMap<String, u32> = BTreeMap::new();
     for seed in 0..200 {
         let mut parameters = Parameters::random(seed);
-        parameters.population.resolvers = 20;
-        parameters.population.queries_per_day = 4.0;
-        let (_, truth) = run(parameters);
+        parameters.population.resolvers = parameters.population.resolvers.min(20);
+        parameters.population.queries_per_day = parameters.population.queries_per_day.min(4.0);
+        parameters.background_per_hour = 0.0;
+        let (stream, truth) = run(parameters);
+        // As verdicts are given: for each zone and server.
+        let day_before = Timestamp(truth.end.0 - DAY * 1_000_000_000);
+        let mut queries: BTreeMap<_, (Option<Timestamp>, bool)> = BTreeMap::new();
+        for asked in stream.cache_driven() {
+            let (last, comes_later) = queries.entry((asked.zone, asked.server.ip())).or_default();
+            if asked.is_after_end {
+                *comes_later = true;
+            } else {
+                *last = Some(asked.time);
+            }
+        }
+        let is_misleading =
+            |(last, comes_later): &&(Option<Timestamp>, bool)| *comes_later && *last < Some(day_before);
+        misleading += queries.values().filter(is_misleading).count();
         let is_drained =
             truth.servers.iter().all(|server| server.drained_from.is_some_and(|at| at < truth.end));
         drained += u32::from(is_drained);
@@ -108,6 +125,7 @@ fn there_are_all_kinds_of_migrations_at_random() {
         }
     }
     assert!((50..195).contains(&drained), "{drained}");
+    assert!(misleading > 3, "{misleading}");
     for kind in [
         "ttl-not-lowered",
         "old-ns-still-served",
