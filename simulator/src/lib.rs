@@ -45,6 +45,7 @@
 )]
 
 mod authority;
+pub mod check;
 mod messages;
 mod network;
 mod parameters;

@@ -6,8 +6,12 @@ use lowtide_proto::{Qtype, Timestamp};
 
 use super::plan::SECOND;
 
-/// Queries within this span are one visit: retries, and the types and names that one resolution asks for.
+/// After a silence of this length a query begins another visit: retries, and the types and names that one resolution asks for, come
+/// closer to one another.
 const VISIT: u64 = 60 * SECOND;
+
+/// By how much times between visits may differ that are one period: a clock's are nearly the same, chance's are not.
+const JITTER: u64 = 10 * SECOND;
 
 /// Visits from which a period can be told.
 const PERIODIC_VISITS: u64 = 4;
@@ -61,31 +65,28 @@ pub struct Visits {
     pub shortest: u64,
     /// The longest.
     pub longest: u64,
-    /// The longest that was seen to come twice: nearly the longest. One long silence is no period.
-    pub sum: u64,
 }
 
 impl Visits {
-    fn add(&mut self, time: Timestamp) {
+    /// A query, when the last one before was at `before`.
+    fn add(&mut self, time: Timestamp, before: Timestamp) {
         if self.count == 0 {
             *self = Self { count: 1, latest: time, ..Self::default() };
             return;
         }
-        let gap = time.0.saturating_sub(self.latest.0);
-        if gap < VISIT {
+        if time.0.saturating_sub(before.0) < VISIT {
             return;
         }
+        let gap = time.0.saturating_sub(self.latest.0);
         self.shortest = if self.count == 1 { gap } else { self.shortest.min(gap) };
         self.longest = self.longest.max(gap);
-        self.sum = self.sum.saturating_add(gap);
         self.count += 1;
         self.latest = time;
     }
 
-    /// The period, if the client comes at one: no time between visits is much shorter or longer than another. Whole periods
-    /// may have been missed once.
+    /// The period, if the client comes at one: no time between visits is much shorter or longer than another.
     pub fn period(&self) -> Option<u64> {
-        let even = self.longest.saturating_sub(self.shortest) <= self.shortest / 5;
+        let even = self.longest.saturating_sub(self.shortest) <= JITTER.max(self.shortest / 100);
         (self.count >= PERIODIC_VISITS && even).then_some(self.longest)
     }
 }
@@ -128,10 +129,10 @@ impl Client {
     pub fn count(&mut self, time: Timestamp, qtype: Qtype, is_recursive: bool) {
         self.queries += 1;
         self.rd_queries += u64::from(is_recursive);
+        self.visits.add(time, self.last);
         self.first = self.first.min(time);
         self.last = self.last.max(time);
         self.qtypes |= 1 << qtype.0.min(63);
-        self.visits.add(time);
     }
 
     /// What it seems to be, when no compliant cache leads here after `horizon`.
@@ -170,7 +171,7 @@ mod tests {
     #[test]
     fn behaviour_tells_what_a_client_is() {
         let horizon = Some(Timestamp(100 * HOUR));
-        let hourly = (0..30).map(|at| at * HOUR + at % 7 * SECOND);
+        let hourly = (0..30).map(|at| at * HOUR + at % 5 * SECOND);
         let uneven = [1, 2, 7, 9, 30].map(|at| at * HOUR);
         let check = |client: Client, class| assert_eq!(client.class(horizon), class, "{client:?}");
         check(client(hourly.clone(), &[6], false), Class::Monitor);

@@ -62,11 +62,17 @@ impl Cover {
         self.source(source).servers.insert(server);
     }
 
-    fn source(&mut self, name: &str) -> &mut Source {
-        if !self.sources.contains_key(name) {
-            self.sources.insert(name.to_owned(), Source::default());
+    /// Adds what somebody else knows of the same and of other sources.
+    pub fn adopt(&mut self, other: Self) {
+        for (name, mut source) in other.sources {
+            let known = self.sources.entry(name).or_default();
+            known.seen.append(&mut source.seen);
+            known.lost.append(&mut source.lost);
+            known.servers.append(&mut source.servers);
         }
-        // It is there now.
+    }
+
+    fn source(&mut self, name: &str) -> &mut Source {
         self.sources.entry(name.to_owned()).or_default()
     }
 
@@ -78,6 +84,12 @@ impl Cover {
     /// When the evidence ends: the last moment that any source saw.
     pub fn end(&self) -> Option<Timestamp> {
         self.sources.values().flat_map(|source| &source.seen).map(|&(_, to)| to).max()
+    }
+
+    /// Up to when all sources that watch a server are known to have seen; `None` = none of them saw anything, or none watches it.
+    pub fn known_until(&self, server: Ipv6Addr) -> Option<Timestamp> {
+        let watching = self.sources.values().filter(|source| source.servers.contains(&server));
+        watching.map(|source| source.seen.iter().map(|&(_, to)| to).max()).min().flatten()
     }
 
     /// The holes of a server between two moments, in order; several sources' may overlap.
@@ -164,5 +176,8 @@ mod tests {
         cover.seen("east", Timestamp(0), Timestamp(100));
         cover.seen("west", Timestamp(0), Timestamp(70));
         assert_eq!(holes(&cover, 0, 100), [(70, 100)]);
+        assert_eq!(cover.known_until(A), Some(Timestamp(70)));
+        cover.watches("silent", A);
+        assert_eq!(cover.known_until(A), None);
     }
 }

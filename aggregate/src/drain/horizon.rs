@@ -31,6 +31,8 @@ pub struct Horizon {
     pub at: Option<Timestamp>,
     /// Servers that go on extending it.
     pub culprits: Vec<Culprit>,
+    /// Whether a new server was seen to serve an NS set since the cutover.
+    pub new_is_known: bool,
 }
 
 /// What leads to the old servers.
@@ -138,10 +140,15 @@ pub fn horizon(migration: &Migration, evidence: &Evidence, zone: usize, now: Tim
             .filter(|(key, _)| key.server == server.address && leads.includes(key))
             .map(|(_, served)| u64::from(served.ttl_max) * SECOND);
         let ttl = ttls.max().unwrap_or(migration.parent_ns_ttl);
-        let holes = evidence.cover.holes(server.address, cutover, now);
-        for hole in holes.iter().filter(|_| evidence.cover.is_watched(server.address)) {
+        // What is not known yet is no hole.
+        let Some(known) = evidence.cover.known_until(server.address) else { continue };
+        for hole in evidence.cover.holes(server.address, cutover, known.min(now)) {
             at = at.max(after(ttl, hole.to));
         }
     }
-    Horizon { at: Some(at), culprits }
+    let new_is_known = of_zone.iter().any(|(key, served)| {
+        let is_new = migration.new.iter().any(|server| server.address == key.server);
+        is_new && key.rrtype == "NS" && served.last > cutover
+    });
+    Horizon { at: Some(at), culprits, new_is_known }
 }

@@ -61,6 +61,9 @@ pub struct Migration {
     pub quiet_period: u64,
     /// Queries in the quiet period that still count as none.
     pub near_zero: u64,
+    /// Whether the operator has looked that the new servers serve NS sets without the old ones. Where nobody watches the new
+    /// servers, nobody else can know, and they might lead resolvers back.
+    pub new_verified: bool,
     /// Clients that are set apart: own monitors.
     pub set_apart: Vec<Prefix>,
 }

@@ -23,6 +23,10 @@ use crate::summary::rfc3339;
 /// Residual clients that are told, of each server and zone.
 const MAX_RESIDUAL: usize = 1_000;
 
+/// How far evidence may be behind the moment that is asked about: sensors speak now and then, and rows are on their way. The quiet
+/// period is then one that ends where the evidence does.
+const BEHIND: u64 = 15 * 60 * SECOND;
+
 /// A hole that is no longer than this is none: two intervals of coverage need not meet to the nanosecond.
 const JOINT: u64 = SECOND;
 
@@ -165,6 +169,8 @@ fn one(
     at: Timestamp,
 ) -> Judged {
     let (required, periodic) = required(migration, asked);
+    let known = evidence.cover.known_until(server).unwrap_or_default();
+    let at = if known < at && at.0 - known.0 <= BEHIND { known } else { at };
     let begin = Timestamp(at.0.saturating_sub(required));
     let is_quiet = migration.near_zero == 0 && asked.last.is_none_or(|last| last < begin || last > at);
     let in_quiet_period = if is_quiet { 0 } else { asked.series.between(begin, at) };
@@ -210,7 +216,7 @@ fn one(
                     reason("hole", format!("{name} from {from} to {to}: {}", hole.reason))
                 }));
                 Verdict::Unknown
-            } else if !culprits.is_empty() {
+            } else if !culprits.is_empty() && (is_asked || at < closes) {
                 Verdict::NotClosing
             } else if at < closes {
                 reasons.push(reason(
@@ -220,6 +226,12 @@ fn one(
                 Verdict::Draining
             } else if is_asked {
                 Verdict::Draining
+            } else if !horizon.new_is_known && !migration.new_verified {
+                reasons.push(reason(
+                    "new-servers-unseen",
+                    "nobody saw what NS set the new servers serve: watch one of them, or look there and say new_verified = true",
+                ));
+                Verdict::Unknown
             } else {
                 reasons.push(reason(
                     "quiet",

@@ -31,7 +31,9 @@ fn main() -> ExitCode {
     let options = Options::parse();
     let threads = thread::available_parallelism().map_or(1, usize::from) as u64;
     let verbose = options.verbose;
-    let seeds = |thread: u64| (options.from..options.from + options.count).filter(move |seed| seed % threads == thread);
+    let seeds = |thread: u64| {
+        (options.from..options.from + options.count).filter(move |seed| seed % threads == thread)
+    };
     let mut all = Outcome::default();
     thread::scope(|scope| {
         let workers: Vec<_> = (0..threads)

@@ -1,4 +1,4 @@
-//! Verdicts beside the truth: the whole way from the octets of messages to the verdict, hour by hour of a migration.
+//! Verdicts beside the truth: the whole way from the octets of messages to the verdict, half-hour by half-hour of a migration.
 
 mod outcome;
 
@@ -10,14 +10,17 @@ use lowtide_aggregate::drain::{Cover, Migration, Prefix, Server, Watch, judge};
 use lowtide_decode::dns;
 use lowtide_proto::{Endpoint, NameBuf, Observation, Role, Timestamp, Transport};
 
-use crate::parameters::{HOUR, Naming, Parameters};
+use crate::Simulation;
+use crate::parameters::{Naming, Parameters, Seconds};
 use crate::sink::{Asked, Class, CoverageFact, Seen, Sink};
 use crate::truth::Truth;
-use crate::Simulation;
 
 pub use outcome::Outcome;
 
 const SECOND: u64 = 1_000_000_000;
+
+/// Between two verdicts.
+const STEP: Seconds = 1_800;
 
 /// The evidence as sensors give it, and the truth that nobody has.
 struct Evidence {
@@ -42,7 +45,8 @@ fn mapped(address: IpAddr) -> Ipv6Addr {
 impl Sink for Evidence {
     fn message(&mut self, seen: &Seen<'_>) {
         let Some(message) = dns::read(seen.octets, seen.octets.len() as u32, &mut self.qname) else { return };
-        let endpoint = |address: std::net::SocketAddr| Endpoint { address: mapped(address.ip()), port: address.port() };
+        let endpoint =
+            |address: std::net::SocketAddr| Endpoint { address: mapped(address.ip()), port: address.port() };
         let observation = Observation {
             time: seen.time,
             own_latency: None,
@@ -94,7 +98,7 @@ fn configured(of: &Parameters, truth: &Truth) -> Migration {
                     Naming::Provider => NameBuf::parse(&server.name).ok(),
                     Naming::Vanity => None,
                 };
-                server.addresses().map(move |address| Server { name: name.clone(), address: mapped(address) })
+                server.addresses().map(move |address| Server { name, address: mapped(address) })
             })
             .collect()
     };
@@ -109,6 +113,8 @@ fn configured(of: &Parameters, truth: &Truth) -> Migration {
         ds_ttl: u64::from(of.parent.ds_ttl) * SECOND,
         quiet_period: of.quiet_period * SECOND,
         near_zero: 0,
+        // An operator who looks sees it.
+        new_verified: !of.mistakes.iter().any(|mistake| mistake == "new-serves-old-ns"),
         set_apart: apart
             .flat_map(|client| &client.addresses)
             .map(|&address| Prefix::new(mapped(address), 128))
@@ -116,7 +122,7 @@ fn configured(of: &Parameters, truth: &Truth) -> Migration {
     }
 }
 
-/// Judges one migration, drawn from a seed, each hour from its cutover to the end of the evidence.
+/// Judges one migration, drawn from a seed, each half-hour from its cutover to the end of the evidence.
 pub fn check(seed: u64) -> Outcome {
     let parameters = Parameters::random(seed);
     // Who is set apart is in the truth of the clients, which are drawn first: a run for nothing else.
@@ -131,7 +137,12 @@ pub fn check(seed: u64) -> Outcome {
         qname: NameBuf::new(),
         asked: BTreeMap::new(),
         last_seen: BTreeMap::new(),
-        set_apart: clients.clients.iter().filter(|client| client.is_set_apart).map(|client| client.number).collect(),
+        set_apart: clients
+            .clients
+            .iter()
+            .filter(|client| client.is_set_apart)
+            .map(|client| client.number)
+            .collect(),
     };
     let mut simulation = Simulation::new(parameters.clone());
     let mut drained: BTreeMap<(usize, Ipv6Addr), Vec<Timestamp>> = BTreeMap::new();
@@ -140,18 +151,20 @@ pub fn check(seed: u64) -> Outcome {
     while moment <= parameters.length {
         let at = parameters.at(moment);
         simulation.run_until(at, &mut evidence);
-        let is_last = moment + HOUR > parameters.length;
+        let is_last = moment + STEP > parameters.length;
         if is_last || evidence.may_be_drained(&migration, at) {
             let report = evidence.judge(&migration, at);
             for (number, server) in report.servers.iter().enumerate() {
                 let zone = number / migration.old.len();
-                if let (Some(old), "drained") = (migration.old.get(number % migration.old.len()), server.verdict) {
+                if let (Some(old), "drained") =
+                    (migration.old.get(number % migration.old.len()), server.verdict)
+                {
                     drained.entry((zone, old.address)).or_default().push(at);
                 }
             }
             last = is_last.then_some(report);
         }
-        moment += HOUR;
+        moment += STEP;
     }
     // Past the end of the evidence for the truth alone; the sink still learns who really asked.
     simulation.run_until(Timestamp(u64::MAX), &mut evidence);

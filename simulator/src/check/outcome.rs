@@ -1,0 +1,307 @@
+//! What came of verdicts beside the truth: counts, and how right classes are.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::Ipv6Addr;
+
+use lowtide_aggregate::drain::Migration;
+use lowtide_aggregate::drain::report::MigrationReport;
+use lowtide_proto::Timestamp;
+
+use super::{Evidence, SECOND, mapped};
+use crate::parameters::Parameters;
+use crate::resolver::IN_FLIGHT;
+use crate::sink::Class;
+use crate::truth::{ServerTruth, Truth};
+
+const HOUR: u64 = 3_600 * SECOND;
+
+/// Examples that are kept of what is wrong.
+const EXAMPLES: usize = 20;
+
+/// What came of one migration, or of many.
+#[derive(Clone, Debug, Default)]
+pub struct Outcome {
+    /// Migrations.
+    pub migrations: u64,
+    /// Zones and old servers that were judged.
+    pub judged: u64,
+    /// Of those, called drained at some hour.
+    pub drained: u64,
+    /// Called drained, and a compliant cache asked later although the configuration was true: never to be.
+    pub false_drained: u64,
+    /// Called drained, and only a cache that keeps data longer than it may asked later.
+    pub extending_later: u64,
+    /// Called drained where the operator's own configuration was wrong (rolled back, cut over twice), and a cache asked later.
+    pub misconfigured_later: u64,
+    /// Called drained in an hour whose quiet period has a hole: never to be.
+    pub drained_with_hole: u64,
+    /// Those that the rules allow to be called drained within the evidence, which has no hole.
+    pub due: u64,
+    /// Of those, called drained within an hour.
+    pub in_time: u64,
+    /// What was wrong, as text.
+    pub examples: Vec<String>,
+    /// Clients by true class and the class that they were given.
+    pub classes: BTreeMap<(Class, &'static str), u64>,
+}
+
+impl Outcome {
+    /// Adds another.
+    pub fn add(&mut self, other: Self) {
+        self.migrations += other.migrations;
+        self.judged += other.judged;
+        self.drained += other.drained;
+        self.false_drained += other.false_drained;
+        self.extending_later += other.extending_later;
+        self.misconfigured_later += other.misconfigured_later;
+        self.drained_with_hole += other.drained_with_hole;
+        self.due += other.due;
+        self.in_time += other.in_time;
+        self.examples.extend(other.examples);
+        self.examples.sort_by_key(|example| !example.contains("compliant"));
+        self.examples.truncate(EXAMPLES);
+        for (key, count) in other.classes {
+            *self.classes.entry(key).or_default() += count;
+        }
+    }
+
+    /// Whether no verdict was wrong, and nearly all that were due came in time.
+    pub fn is_sound(&self) -> bool {
+        self.false_drained == 0 && self.drained_with_hole == 0 && self.in_time * 100 >= self.due * 99
+    }
+
+    /// Of the clients given a class, the share that are of it; and of those that are of it, the share that were given it.
+    fn precision_and_recall(&self, truth: &[Class], given: &[&str]) -> (f64, f64) {
+        let sum = |of: &dyn Fn(&Class, &str) -> bool| {
+            self.classes
+                .iter()
+                .filter(|((class, name), _)| of(class, name))
+                .map(|(_, count)| count)
+                .sum::<u64>() as f64
+        };
+        let both = sum(&|class, name| truth.contains(class) && given.contains(&name));
+        (both / sum(&|_, name| given.contains(&name)), both / sum(&|class, _| truth.contains(class)))
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "{} migrations, {} zones and old servers judged each hour",
+            self.migrations, self.judged
+        )?;
+        writeln!(f, "called drained: {}", self.drained)?;
+        writeln!(f, "  and a compliant cache asked later: {}", self.false_drained)?;
+        writeln!(f, "  and the quiet period had a hole: {}", self.drained_with_hole)?;
+        writeln!(
+            f,
+            "  and a cache that keeps data longer than it may asked later: {}",
+            self.extending_later
+        )?;
+        writeln!(
+            f,
+            "  with a configuration that was wrong, and a cache asked later: {}",
+            self.misconfigured_later
+        )?;
+        let share = 100.0 * self.in_time as f64 / (self.due as f64).max(1.0);
+        writeln!(
+            f,
+            "drained by the rules, with whole evidence: {}; so called within an hour: {} ({share:.2} %)",
+            self.due, self.in_time
+        )?;
+        writeln!(f, "clients that asked after the cutover, precision and recall of their classes:")?;
+        let resolvers = [Class::ResolverCompliant, Class::ResolverExtending];
+        let lines: [(&str, &[Class], &[&str]); 4] = [
+            ("resolver", &resolvers, &["resolver-within-horizon", "resolver-past-horizon"]),
+            ("hard-coded", &[Class::HardCoded], &["hard-coded"]),
+            ("monitor", &[Class::Monitor], &["monitor"]),
+            ("scanner", &[Class::Scanner], &["scanner"]),
+        ];
+        for (name, truth, given) in lines {
+            let (precision, recall) = self.precision_and_recall(truth, given);
+            writeln!(f, "  {name}: {precision:.3}, {recall:.3}")?;
+        }
+        for example in &self.examples {
+            writeln!(f, "WRONG: {example}")?;
+        }
+        Ok(())
+    }
+}
+
+/// What the truth says of one zone and old server.
+struct One<'a> {
+    zone: usize,
+    server: Ipv6Addr,
+    truth: &'a ServerTruth,
+    drained: &'a [Timestamp],
+}
+
+pub(super) fn compare(
+    parameters: &Parameters,
+    migration: &Migration,
+    truth: &Truth,
+    evidence: &Evidence,
+    drained: &BTreeMap<(usize, Ipv6Addr), Vec<Timestamp>>,
+    last: Option<&MigrationReport>,
+) -> Outcome {
+    let mut outcome = Outcome { migrations: 1, ..Outcome::default() };
+    let is_configured_right = truth.true_cutover == Some(truth.cutover);
+    for server in &truth.servers {
+        let Some(zone) = parameters.zones.iter().position(|zone| zone.origin == server.zone) else {
+            continue;
+        };
+        let address = mapped(server.address);
+        let called = drained.get(&(zone, address)).map_or(&[][..], Vec::as_slice);
+        let one = One { zone, server: address, truth: server, drained: called };
+        outcome.judged += 1;
+        outcome.drained += u64::from(!called.is_empty());
+        later(&mut outcome, truth, evidence, &one, is_configured_right);
+        with_hole(&mut outcome, parameters, truth, &one);
+        due(&mut outcome, migration, truth, evidence, &one, last);
+    }
+    classes(&mut outcome, truth, last);
+    outcome
+}
+
+/// Whether anybody's cache led to the server after it was called drained.
+fn later(
+    outcome: &mut Outcome,
+    truth: &Truth,
+    evidence: &Evidence,
+    one: &One<'_>,
+    is_configured_right: bool,
+) {
+    let Some(&first) = one.drained.first() else { return };
+    let after = |class: Class, may_come: bool| {
+        let times = evidence.asked.get(&(one.zone, one.server, class)).map_or(&[][..], Vec::as_slice);
+        // A query that was under way when its cache let go is no longer the cache's.
+        let later = one.drained.iter().any(|&called| times.iter().any(|time| time.0 > called.0 + IN_FLIGHT));
+        later || may_come
+    };
+    let compliant = after(Class::ResolverCompliant, one.truth.compliant_may_come);
+    let extending = after(Class::ResolverExtending, one.truth.extending_may_come);
+    if compliant && is_configured_right {
+        outcome.false_drained += 1;
+        outcome.examples.insert(
+            0,
+            format!(
+                "seed {}: {} {} called drained at {}, and a compliant cache asked later ({:?}, {:?})",
+                truth.seed,
+                one.truth.zone,
+                one.server.to_canonical(),
+                crate::time::text(first),
+                truth.mistakes,
+                one.truth.last_compliant.map(crate::time::text)
+            ),
+        );
+    } else if compliant {
+        outcome.misconfigured_later += 1;
+    } else if extending {
+        outcome.extending_later += 1;
+    }
+}
+
+/// Whether it was called drained in spite of a hole in the quiet period before.
+fn with_hole(outcome: &mut Outcome, parameters: &Parameters, truth: &Truth, one: &One<'_>) {
+    let quiet = parameters.quiet_period * SECOND;
+    for hole in &truth.holes {
+        // Late frames are not lost, and an unwatched place cannot be seen.
+        let counts = !["late", "unwatched-site"].contains(&hole.kind);
+        if !counts || !hole.addresses.iter().any(|&address| mapped(address) == one.server) {
+            continue;
+        }
+        // Sensors speak every few minutes: what is a hole is known by then.
+        let inside = |called: &&Timestamp| {
+            hole.from.0 + 2 * parameters.coverage_step * SECOND < called.0
+                && hole.to.0 > called.0.saturating_sub(quiet)
+        };
+        if let Some(&called) = one.drained.iter().find(inside) {
+            outcome.drained_with_hole += 1;
+            outcome.examples.push(format!(
+                "seed {}: {} {} called drained at {} in spite of a hole ({}, {} to {}, {:?})",
+                truth.seed,
+                one.truth.zone,
+                one.server.to_canonical(),
+                crate::time::text(called),
+                hole.kind,
+                crate::time::text(hole.from),
+                crate::time::text(hole.to),
+                hole.amount
+            ));
+            return;
+        }
+    }
+}
+
+/// Whether it was called drained within an hour of when the rules allow it.
+fn due(
+    outcome: &mut Outcome,
+    migration: &Migration,
+    truth: &Truth,
+    evidence: &Evidence,
+    one: &One<'_>,
+    report: Option<&MigrationReport>,
+) {
+    let concerns = |hole: &&crate::truth::Hole| {
+        hole.kind != "late" && hole.addresses.iter().any(|&address| mapped(address) == one.server)
+    };
+    let horizon = truth.horizons.iter().find(|horizon| horizon.zone == one.truth.zone);
+    let (Some(horizon), Some(&last)) = (horizon, evidence.last_seen.get(&(one.zone, one.server))) else {
+        return;
+    };
+    if truth.true_cutover != Some(truth.cutover)
+        || one.truth.drained_from.is_none()
+        || !one.truth.is_watched
+        || truth.holes.iter().any(|hole| concerns(&hole))
+    {
+        return;
+    }
+    let periods = truth
+        .clients
+        .iter()
+        .filter(|client| !client.is_set_apart && client.class == Class::Monitor && client.queries > 0);
+    let longest = periods.filter_map(|client| client.period_s).max().unwrap_or_default() * SECOND;
+    let quiet = migration.quiet_period.max(2 * longest);
+    let earliest = horizon.parent.max(horizon.child).map_or(0, |time| time.0).max(last.0 + quiet);
+    if earliest + HOUR > truth.end.0 {
+        return;
+    }
+    outcome.due += 1;
+    // Judged each hour: the first look after the moment comes within one.
+    if one.drained.iter().any(|called| called.0 <= earliest + HOUR) {
+        outcome.in_time += 1;
+    } else {
+        outcome.examples.push(format!(
+            "seed {}: {} {} could be called drained at {} and was not within an hour (first at {:?}; {:?}; at the end {:?})",
+            truth.seed,
+            one.truth.zone,
+            one.server.to_canonical(),
+            crate::time::text(Timestamp(earliest)),
+            one.drained.first().map(|&time| crate::time::text(time)),
+            truth.mistakes,
+            report.into_iter().flat_map(|report| &report.servers).find(|server| {
+                server.zone == one.truth.zone && server.address == one.server.to_canonical().to_string()
+            }).map(|server| (server.verdict, &server.reasons))
+        ));
+    }
+}
+
+/// What the clients were taken for in the last report.
+fn classes(outcome: &mut Outcome, truth: &Truth, last: Option<&MigrationReport>) {
+    let of: BTreeMap<String, Class> = truth
+        .clients
+        .iter()
+        .flat_map(|client| client.addresses.iter().map(|address| (address.to_string(), client.class)))
+        .collect();
+    let mut seen = BTreeMap::new();
+    for server in last.iter().flat_map(|report| &report.servers) {
+        for client in &server.residual_clients {
+            if let Some(&class) = of.get(&client.address) {
+                *seen.entry((class, client.class)).or_default() += 1;
+            }
+        }
+    }
+    outcome.classes = seen;
+}
