@@ -7,7 +7,7 @@ use lowtide_proto::Timestamp;
 
 use super::evidence::Evidence;
 use super::plan::{Migration, SECOND};
-use super::rrsets::{RrsetKey, Section, Served};
+use super::rrsets::{MAX_TTL, RrsetKey, Section, Served};
 
 /// A server that still gives something away that leads to the old servers, after the cutover.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -124,7 +124,7 @@ pub fn horizon(migration: &Migration, evidence: &Evidence, zone: usize, now: Tim
         }
     }
     culprits.sort_unstable();
-    // What an old server gave away while nobody looked leads on from the end of that time.
+    // What an old server gave away while nobody looked, or nobody could read, leads on from the end of that time.
     for server in &migration.old {
         let ns = of_zone.iter().filter(|(key, served)| {
             key.server == server.address && key.rrtype == "NS" && served.last > cutover
@@ -137,7 +137,11 @@ pub fn horizon(migration: &Migration, evidence: &Evidence, zone: usize, now: Tim
             .iter()
             .filter(|(key, _)| key.server == server.address && leads.includes(key))
             .map(|(_, served)| u64::from(served.ttl_max) * SECOND);
-        let ttl = ttls.max().unwrap_or(migration.parent_ns_ttl);
+        let known = ttls.max();
+        if let Some(&unread) = evidence.unread.get(&(zone, server.address)).filter(|&&time| time > cutover) {
+            at = at.max(after(known.unwrap_or(u64::from(MAX_TTL) * SECOND), unread));
+        }
+        let ttl = known.unwrap_or(migration.parent_ns_ttl);
         let holes = evidence.cover.holes(server.address, cutover, now);
         for hole in holes.iter().filter(|_| evidence.cover.is_watched(server.address)) {
             at = at.max(after(ttl, hole.to));
