@@ -8,8 +8,11 @@ use std::net::Ipv6Addr;
 
 use lowtide_proto::Timestamp;
 
-/// Holes of one server that are told.
-const MAX_HOLES: usize = 1_000;
+use super::plan::SECOND;
+
+/// A time that nobody saw is no hole when it is not longer than this: two stretches of coverage need not meet to the nanosecond. What
+/// was lost is one, however short.
+const JOINT: u64 = SECOND;
 
 /// A stretch of time in which nobody could see what a server was asked.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -105,13 +108,14 @@ impl Cover {
             seen.sort_unstable();
             let mut known = from;
             for (begin, end) in seen.into_iter().chain([(to, to)]) {
-                if begin > known && known < to {
+                let until = begin.min(to);
+                if until.0.saturating_sub(known.0) > JOINT {
                     let reason = format!("{name}: nobody looked");
-                    holes.push(Hole { from: known, to: begin.min(to), reason });
+                    holes.push(Hole { from: known, to: until, reason });
                 }
                 known = known.max(end);
             }
-            let touches = |hole: &&Hole| hole.from < to && hole.to > from;
+            let touches = |hole: &&Hole| hole.from <= to && hole.to >= from;
             holes.extend(source.lost.iter().filter(touches).map(|hole| Hole {
                 from: hole.from.max(from),
                 to: hole.to.min(to),
@@ -119,7 +123,6 @@ impl Cover {
             }));
         }
         holes.sort_unstable();
-        holes.truncate(MAX_HOLES);
         holes
     }
 
@@ -145,8 +148,14 @@ mod tests {
 
     const A: Ipv6Addr = Ipv6Addr::LOCALHOST;
 
+    /// Minutes.
+    const fn at(minutes: u64) -> Timestamp {
+        Timestamp(minutes * 60 * SECOND)
+    }
+
     fn holes(cover: &Cover, from: u64, to: u64) -> Vec<(u64, u64)> {
-        cover.holes(A, Timestamp(from), Timestamp(to)).iter().map(|hole| (hole.from.0, hole.to.0)).collect()
+        let minutes = |time: Timestamp| time.0 / (60 * SECOND);
+        cover.holes(A, at(from), at(to)).iter().map(|hole| (minutes(hole.from), minutes(hole.to))).collect()
     }
 
     #[test]
@@ -155,15 +164,15 @@ mod tests {
         assert_eq!(holes(&cover, 0, 10), [(0, 10)]);
         cover.watches("tap", A);
         for (from, to) in [(10, 20), (20, 30), (40, 50), (45, 60)] {
-            cover.seen("tap", Timestamp(from), Timestamp(to));
+            cover.seen("tap", at(from), at(to));
         }
         assert_eq!(holes(&cover, 0, 100), [(0, 10), (30, 40), (60, 100)]);
         assert_eq!(holes(&cover, 15, 28), []);
         assert_eq!(holes(&cover, 35, 45), [(35, 40)]);
-        assert!((cover.fraction(A, Timestamp(0), Timestamp(100)) - 0.4).abs() < 1e-9);
-        cover.lost("tap", Timestamp(12), Timestamp(13), "kernel_drop");
+        assert!((cover.fraction(A, at(0), at(100)) - 0.4).abs() < 1e-9);
+        cover.lost("tap", at(12), at(13), "kernel_drop");
         assert_eq!(holes(&cover, 10, 30), [(12, 13)]);
-        assert_eq!(cover.end(), Some(Timestamp(60)));
+        assert_eq!(cover.end(), Some(at(60)));
     }
 
     #[test]
@@ -172,12 +181,26 @@ mod tests {
         for source in ["east", "west"] {
             cover.watches(source, A);
         }
-        cover.seen("other", Timestamp(0), Timestamp(100));
-        cover.seen("east", Timestamp(0), Timestamp(100));
-        cover.seen("west", Timestamp(0), Timestamp(70));
+        cover.seen("other", at(0), at(100));
+        cover.seen("east", at(0), at(100));
+        cover.seen("west", at(0), at(70));
         assert_eq!(holes(&cover, 0, 100), [(70, 100)]);
         assert_eq!(cover.known_until(A), Some(Timestamp(70)));
         cover.watches("silent", A);
         assert_eq!(cover.known_until(A), None);
+    }
+
+    #[test]
+    fn joints_are_none_but_a_loss_is_and_neither_hides_a_hole() {
+        let mut cover = Cover::default();
+        cover.watches("tap", A);
+        // A month of minutes that do not quite meet, without one hour of them.
+        for minute in (0..44_640).filter(|minute| !(44_000..44_060).contains(minute)) {
+            let end = Timestamp(at(minute + 1).0 - 1_000_000);
+            cover.seen("tap", at(minute), end);
+        }
+        assert_eq!(holes(&cover, 0, 44_640), [(43_999, 44_060)]);
+        cover.lost("tap", at(7), at(7), "kernel_drop");
+        assert_eq!(holes(&cover, 0, 40_000), [(7, 7)]);
     }
 }

@@ -137,6 +137,8 @@ pub struct Evidence {
     pub asked: BTreeMap<(usize, Ipv6Addr), Asked>,
     /// What was served, with the number of the zone.
     pub rrsets: Vec<(usize, RrsetKey, Served)>,
+    /// By number of the zone and server, the last response of which it is not known what it carried.
+    pub unread: BTreeMap<(usize, Ipv6Addr), Timestamp>,
     /// Who watched.
     pub cover: Cover,
 }

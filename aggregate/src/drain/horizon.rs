@@ -7,7 +7,7 @@ use lowtide_proto::Timestamp;
 
 use super::evidence::Evidence;
 use super::plan::{Migration, SECOND};
-use super::rrsets::{RrsetKey, Section, Served};
+use super::rrsets::{MAX_TTL, RrsetKey, Section, Served};
 
 /// A server that still gives something away that leads to the old servers, after the cutover.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -126,7 +126,7 @@ pub fn horizon(migration: &Migration, evidence: &Evidence, zone: usize, now: Tim
         }
     }
     culprits.sort_unstable();
-    // What an old server gave away while nobody looked leads on from the end of that time.
+    // What an old server gave away while nobody looked, or nobody could read, leads on from the end of that time.
     for server in &migration.old {
         let ns = of_zone.iter().filter(|(key, served)| {
             key.server == server.address && key.rrtype == "NS" && served.last > cutover
@@ -139,7 +139,11 @@ pub fn horizon(migration: &Migration, evidence: &Evidence, zone: usize, now: Tim
             .iter()
             .filter(|(key, _)| key.server == server.address && leads.includes(key))
             .map(|(_, served)| u64::from(served.ttl_max) * SECOND);
-        let ttl = ttls.max().unwrap_or(migration.parent_ns_ttl);
+        let highest = ttls.max();
+        if let Some(&unread) = evidence.unread.get(&(zone, server.address)).filter(|&&time| time > cutover) {
+            at = at.max(after(highest.unwrap_or(u64::from(MAX_TTL) * SECOND), unread));
+        }
+        let ttl = highest.unwrap_or(migration.parent_ns_ttl);
         // What is not known yet is no hole.
         let Some(known) = evidence.cover.known_until(server.address) else { continue };
         for hole in evidence.cover.holes(server.address, cutover, known.min(now)) {

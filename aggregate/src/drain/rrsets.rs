@@ -22,7 +22,7 @@ const MAX_KNOWN: usize = 65_536;
 const MAX_RRSETS: usize = 16_384;
 
 /// TTLs above a week are not believed: resolvers do not either (RFC 8767 §4).
-const MAX_TTL: u32 = 7 * 86_400;
+pub const MAX_TTL: u32 = 7 * 86_400;
 
 /// Where in a message an RRset stood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -123,8 +123,10 @@ pub struct Rrsets {
     keys: HashMap<RrsetKey, usize, RandomState>,
     served: Vec<(RrsetKey, Served)>,
     hasher: RandomState,
-    /// Messages by the hash of server and octets behind the id: the RRsets in them with their TTLs.
-    known: HashMap<u64, Vec<(usize, u32)>, RandomState>,
+    /// Messages by the hash of server and octets behind the id: the RRsets in them with their TTLs; `None` where they cannot be read.
+    known: HashMap<u64, Option<Vec<(usize, u32)>>, RandomState>,
+    /// By server, the last response that could not be read; `None` where all could.
+    unread: BTreeMap<Ipv6Addr, Option<Timestamp>>,
     /// RRsets beyond the bound, in responses.
     pub left_out: u64,
 }
@@ -146,7 +148,12 @@ impl Rrsets {
             }
             self.known.insert(hash, rrsets);
         }
-        for &(at, ttl) in self.known.get(&hash).into_iter().flatten() {
+        let unread = self.unread.entry(server).or_default();
+        let Some(Some(rrsets)) = self.known.get(&hash) else {
+            *unread = (*unread).max(Some(time));
+            return;
+        };
+        for &(at, ttl) in rrsets {
             if let Some((_, served)) = self.served.get_mut(at) {
                 served.add(time, ttl);
             }
@@ -158,6 +165,16 @@ impl Rrsets {
         self.served.iter()
     }
 
+    /// Servers with responses that could not be read to their end, as where the snap length cut them, and the last time of that.
+    pub fn unread(&self) -> impl Iterator<Item = (Ipv6Addr, Timestamp)> {
+        self.unread.iter().filter_map(|(&server, &time)| Some((server, time?)))
+    }
+
+    /// Whether any response of a server was seen.
+    pub fn has_answer_of(&self, server: Ipv6Addr) -> bool {
+        self.unread.contains_key(&server)
+    }
+
     #[cold]
     fn read(
         &mut self,
@@ -165,8 +182,8 @@ impl Rrsets {
         zone: Name<'_>,
         time: Timestamp,
         octets: &[u8],
-    ) -> Vec<(usize, u32)> {
-        let Ok(message) = Message::from_vec(octets) else { return Vec::new() };
+    ) -> Option<Vec<(usize, u32)>> {
+        let message = Message::from_vec(octets).ok()?;
         let sections = [
             (Section::Answer, &message.answers),
             (Section::Authority, &message.authorities),
@@ -204,7 +221,7 @@ impl Rrsets {
             };
             rrsets.push((at, ttl));
         }
-        rrsets
+        Some(rrsets)
     }
 
     /// Owner and data of a record that can lead to a server: the zone's NS and DS, addresses of watched servers.

@@ -27,8 +27,8 @@ const MAX_RESIDUAL: usize = 1_000;
 /// period is then one that ends where the evidence does.
 const BEHIND: u64 = 15 * 60 * SECOND;
 
-/// A hole that is no longer than this is none: two intervals of coverage need not meet to the nanosecond.
-const JOINT: u64 = SECOND;
+/// Holes that are told, of each server and zone.
+const MAX_HOLES: usize = 1_000;
 
 const HOUR: u64 = 3_600 * SECOND;
 
@@ -82,7 +82,8 @@ fn shown(address: Ipv6Addr) -> String {
 fn span(nanos: u64) -> String {
     let seconds = nanos / SECOND;
     match seconds {
-        0..3_600 => format!("{} min", seconds / 60),
+        0..60 => format!("{seconds} s"),
+        60..3_600 => format!("{} min", seconds / 60),
         3_600..172_800 => format!("{} h", seconds / 3_600),
         _ => format!("{} d", seconds / 86_400),
     }
@@ -101,7 +102,7 @@ pub fn judge(migration: &Migration, evidence: &Evidence, at: Timestamp) -> (Verd
         for server in &migration.old {
             let none = Asked::new(60 * SECOND);
             let asked = evidence.asked.get(&(number, server.address)).unwrap_or(&none);
-            let judged = one(migration, evidence, &horizon, server.address, asked, at);
+            let judged = one(migration, evidence, &horizon, (number, server.address), asked, at);
             worst = worst.max(judged.verdict);
             required = required.max(judged.required);
             last_query = last_query.max(asked.last);
@@ -164,7 +165,7 @@ fn one(
     migration: &Migration,
     evidence: &Evidence,
     horizon: &Horizon,
-    server: Ipv6Addr,
+    (number, server): (usize, Ipv6Addr),
     asked: &Asked,
     at: Timestamp,
 ) -> Judged {
@@ -172,11 +173,14 @@ fn one(
     let known = evidence.cover.known_until(server).unwrap_or_default();
     let at = if known < at && at.0 - known.0 <= BEHIND { known } else { at };
     let begin = Timestamp(at.0.saturating_sub(required));
-    let is_quiet = migration.near_zero == 0 && asked.last.is_none_or(|last| last < begin || last > at);
+    // The last query alone tells exactly; the steps at both ends of the time may count others, too.
+    let is_quiet = asked.last.is_none_or(|last| last < begin);
     let in_quiet_period = if is_quiet { 0 } else { asked.series.between(begin, at) };
-    let mut holes = evidence.cover.holes(server, begin, at);
-    holes.retain(|hole| hole.to.0.saturating_sub(hole.from.0) > JOINT || hole.reason.contains("lost"));
+    let holes = evidence.cover.holes(server, begin, at);
     let fraction = evidence.cover.fraction(server, begin, at);
+    // A zone that nobody ever asks any server for may be a slip of the pen; silence proves nothing of it.
+    let is_known =
+        evidence.asked.iter().any(|(&(of, _), asked)| of == number && asked.queries + asked.apart > 0);
     let mut reasons = Vec::new();
     let culprits: Vec<_> = horizon.culprits.iter().collect();
     let name = shown(server);
@@ -210,7 +214,18 @@ fn one(
                 ));
             }
             let is_asked = in_quiet_period > migration.near_zero;
-            if !is_asked && !holes.is_empty() {
+            if !is_asked && !is_known {
+                let zone = migration.zones.get(number).map(|zone| zone.as_name().to_string());
+                reasons.push(reason(
+                    "never-asked",
+                    format!(
+                        "nobody was seen to ask any server for {} at any time: is that its name, and is it asked here?",
+                        zone.unwrap_or_default()
+                    ),
+                ));
+            }
+            let is_proven = is_known && holes.is_empty();
+            if !is_asked && !is_proven {
                 reasons.extend(holes.iter().take(10).map(|hole| {
                     let (from, to) = (rfc3339(hole.from), rfc3339(hole.to));
                     reason("hole", format!("{name} from {from} to {to}: {}", hole.reason))
@@ -233,10 +248,12 @@ fn one(
                 ));
                 Verdict::Unknown
             } else {
-                reasons.push(reason(
-                    "quiet",
-                    format!("{name}: nothing asked for {}, and all of it was watched", span(required)),
-                ));
+                let asked = match in_quiet_period {
+                    0 => "nothing".to_owned(),
+                    few => format!("{few} queries (near_zero allows {})", migration.near_zero),
+                };
+                let text = format!("{name}: {asked} asked for {}, and all of it was watched", span(required));
+                reasons.push(reason("quiet", text));
                 Verdict::Drained
             }
         }
@@ -295,6 +312,7 @@ fn told(
             gaps: judged
                 .holes
                 .iter()
+                .take(MAX_HOLES)
                 .map(|hole| GapReport {
                     from: rfc3339(hole.from),
                     to: rfc3339(hole.to),
@@ -355,3 +373,6 @@ fn new_servers(migration: &Migration, evidence: &Evidence) -> Vec<NewServer> {
     }
     servers
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::net::Ipv6Addr;
 
 use foldhash::fast::RandomState;
-use lowtide_proto::{Facts, Name, Observation};
+use lowtide_proto::{Facts, Name, Observation, Role, Timestamp};
 
 use super::evidence::{Asked, Evidence};
 use super::plan::{Migration, SECOND};
@@ -19,6 +19,9 @@ const MAX_CLIENTS: usize = 1_000_000;
 /// Steps of the time lines, nanoseconds.
 const STEP: u64 = 60 * SECOND;
 
+/// Stretches of time with queries that could not be read, of each source; past it the last one grows.
+const MAX_UNREAD: usize = 1_000;
+
 /// Watches migrations.
 #[derive(Debug)]
 pub struct Watch {
@@ -29,6 +32,8 @@ pub struct Watch {
     rrsets: Vec<Vec<Rrsets>>,
     /// By number of the source, the servers that it showed.
     shown: HashMap<(usize, Ipv6Addr), u64, RandomState>,
+    /// By number of the source, queries to old servers whose name was not captured: they may have been for any zone.
+    unread: HashMap<usize, Vec<(Timestamp, Timestamp)>, RandomState>,
     clients: usize,
 }
 
@@ -56,6 +61,7 @@ impl Watch {
             asked: migrations.iter().map(|_| HashMap::default()).collect(),
             rrsets,
             shown: HashMap::default(),
+            unread: HashMap::default(),
             clients: 0,
             migrations,
         }
@@ -69,17 +75,37 @@ impl Watch {
     /// Looks at a message of source number `source`.
     #[inline]
     pub fn observe(&mut self, source: usize, observation: &Observation<'_>) {
-        if let Some(of) = self.servers.get(&observation.server.address) {
-            // Cloned only in name: a server is of one migration, or of very few.
-            for at in 0..of.len() {
-                self.observe_for(at, source, observation);
-            }
+        let Some(of) = self.servers.get(&observation.server.address).map(Vec::len) else { return };
+        if is_beside_server(observation.role) {
+            *self.shown.entry((source, observation.server.address)).or_default() += 1;
+        }
+        let facts = observation.message.facts;
+        if !observation.message.is_response && facts.contains(Facts::CUT) && !facts.contains(Facts::QUESTION)
+        {
+            self.unread(source, observation.time);
+        }
+        // A server is of one migration, or of very few.
+        for at in 0..of {
+            self.observe_for(at, observation);
         }
     }
 
-    fn observe_for(&mut self, at: usize, source: usize, observation: &Observation<'_>) {
+    /// A query of source number `source` could not be read: whom and what it asked is not known.
+    #[cold]
+    pub fn unread(&mut self, source: usize, time: Timestamp) {
+        let unread = self.unread.entry(source).or_default();
+        let is_full = unread.len() >= MAX_UNREAD;
+        match unread.last_mut() {
+            Some((from, to)) if is_full || time.since(*to).unsigned_abs() < STEP => {
+                *from = (*from).min(time);
+                *to = (*to).max(time);
+            }
+            _ => unread.push((time, time)),
+        }
+    }
+
+    fn observe_for(&mut self, at: usize, observation: &Observation<'_>) {
         let server = observation.server.address;
-        *self.shown.entry((source, server)).or_default() += 1;
         let Some(&number) = self.servers.get(&server).and_then(|of| of.get(at)) else { return };
         let message = observation.message;
         let Some(migration) = self.migrations.get(number) else { return };
@@ -111,6 +137,7 @@ impl Watch {
                 evidence.asked.insert(key, asked.clone());
             }
             for (zone, rrsets) in self.rrsets.get(number).into_iter().flatten().enumerate() {
+                evidence.unread.extend(rrsets.unread().map(|(server, time)| ((zone, server), time)));
                 evidence.rrsets.extend(rrsets.iter().map(|(key, served)| (zone, key.clone(), *served)));
             }
             for &(source, server) in self.shown.keys() {
@@ -118,9 +145,35 @@ impl Watch {
                     evidence.cover.watches(name, server);
                 }
             }
+            for (&source, unread) in &self.unread {
+                for (&(from, to), name) in unread.iter().zip(std::iter::repeat(sources.get(source))) {
+                    let reason = "queries whose name was not captured (snap length)";
+                    name.into_iter().for_each(|name| evidence.cover.lost(name, from, to, reason));
+                }
+            }
+            // Of a server whose responses were not captured at all nobody knows what it serves.
+            for (&key, asked) in &evidence.asked {
+                let is_silent = self
+                    .rrsets
+                    .get(number)
+                    .and_then(|of| of.get(key.0))
+                    .is_none_or(|rrsets| !rrsets.has_answer_of(key.1));
+                if let Some(last) = asked.last.filter(|_| is_silent) {
+                    evidence.unread.insert(key, last);
+                }
+            }
             evidence
         };
         (0..self.migrations.len()).map(one).collect()
+    }
+}
+
+/// Whether a message of this role was seen at the server, where all others are seen as well. A resolver's own view of the servers
+/// that it asks proves nothing of what other resolvers ask them.
+const fn is_beside_server(role: Role) -> bool {
+    match role {
+        Role::Wire | Role::Auth | Role::Client | Role::Update => true,
+        Role::Resolver | Role::Forwarder | Role::Stub | Role::Tool => false,
     }
 }
 

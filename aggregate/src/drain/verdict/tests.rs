@@ -1,0 +1,89 @@
+//! Verdicts on evidence made by hand: silence is proof only where all of it was watched.
+
+use std::net::Ipv6Addr;
+
+use lowtide_proto::{NameBuf, Qtype};
+
+use super::*;
+use crate::drain::Cover;
+use crate::drain::plan::Server;
+
+const OLD: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
+const CLIENT: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 2);
+const CUTOVER: u64 = 1_000 * HOUR;
+
+fn migration() -> Migration {
+    Migration {
+        name: "m".to_owned(),
+        zones: vec![NameBuf::parse("corp.example").unwrap()],
+        old: vec![Server { name: None, address: OLD }],
+        new: Vec::new(),
+        cutover: Some(Timestamp(CUTOVER)),
+        parent_ns_ttl: 48 * HOUR,
+        ds_ttl: 0,
+        quiet_period: 24 * HOUR,
+        near_zero: 0,
+        new_verified: true,
+        set_apart: Vec::new(),
+    }
+}
+
+/// Asked at these hours after the cutover, and watched all the time until hour 200.
+fn evidence(hours: &[u64]) -> Evidence {
+    let mut evidence = Evidence::default();
+    let mut asked = Asked::new(60 * SECOND);
+    for hour in hours {
+        asked.count(CLIENT, Timestamp(CUTOVER + hour * HOUR), Qtype(1), false, true);
+    }
+    evidence.asked.insert((0, OLD), asked);
+    evidence.cover = Cover::default();
+    evidence.cover.watches("tap", OLD);
+    evidence.cover.seen("tap", Timestamp(CUTOVER - 100 * HOUR), Timestamp(CUTOVER + 200 * HOUR));
+    evidence
+}
+
+#[track_caller]
+fn check(evidence: &Evidence, hour: u64, verdict: Verdict, code: &str) {
+    let (is, report) = judge(&migration(), evidence, Timestamp(CUTOVER + hour * HOUR));
+    assert_eq!(is, verdict, "{report:#?}");
+    assert!(report.reasons.iter().any(|reason| reason.code == code), "{report:#?}");
+}
+
+#[test]
+fn silence_that_was_watched_is_proof() {
+    check(&evidence(&[5]), 20, Verdict::Draining, "within-horizon");
+    check(&evidence(&[5]), 49, Verdict::Drained, "quiet");
+    check(&evidence(&[5]), 199, Verdict::Drained, "quiet");
+    check(&evidence(&[5]), 203, Verdict::Unknown, "hole");
+}
+
+#[test]
+fn a_query_after_the_moment_hides_none_before_it() {
+    check(&evidence(&[5, 99, 150]), 100, Verdict::Draining, "queries");
+}
+
+#[test]
+fn a_zone_that_nobody_ever_asked_for_is_unknown() {
+    check(&evidence(&[]), 199, Verdict::Unknown, "never-asked");
+    let mut apart = evidence(&[]);
+    apart.asked.entry((0, OLD)).and_modify(|asked| asked.apart = 1);
+    check(&apart, 199, Verdict::Drained, "quiet");
+}
+
+#[test]
+fn a_loss_is_a_hole_however_short() {
+    let mut evidence = evidence(&[5]);
+    let moment = Timestamp(CUTOVER + 190 * HOUR);
+    evidence.cover.lost("tap", moment, moment, "kernel_drop");
+    check(&evidence, 199, Verdict::Unknown, "hole");
+    check(&evidence, 189, Verdict::Drained, "quiet");
+}
+
+#[test]
+fn responses_that_nobody_could_read_may_have_led_back() {
+    let mut evidence = evidence(&[5]);
+    evidence.unread.insert((0, OLD), Timestamp(CUTOVER + 5 * HOUR));
+    // A week, as it is not known what the server's TTLs are.
+    check(&evidence, 172, Verdict::Draining, "within-horizon");
+    check(&evidence, 173, Verdict::Drained, "quiet");
+}
