@@ -25,6 +25,12 @@ mod size;
 use std::process::ExitCode;
 
 use clap::Parser;
+use mimalloc::MiMalloc;
+
+/// The windows of an interval are filled by one thread and freed by another, for months: glibc's allocator keeps an arena for each
+/// thread, and in these the holes never fit again.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     command::run(args::Cli::parse())

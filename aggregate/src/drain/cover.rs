@@ -185,7 +185,7 @@ mod tests {
         cover.seen("east", at(0), at(100));
         cover.seen("west", at(0), at(70));
         assert_eq!(holes(&cover, 0, 100), [(70, 100)]);
-        assert_eq!(cover.known_until(A), Some(Timestamp(70)));
+        assert_eq!(cover.known_until(A), Some(at(70)));
         cover.watches("silent", A);
         assert_eq!(cover.known_until(A), None);
     }

@@ -37,8 +37,12 @@ pub struct Horizon {
 
 /// What leads to the old servers.
 struct Leads {
+    /// Names of old servers alone.
     names: BTreeSet<String>,
+    /// Names of new servers alone.
     new_names: BTreeSet<String>,
+    /// Names that stay while their addresses move: names of the zone's own, mostly. What leads is then the address.
+    moving: BTreeSet<String>,
     old: BTreeSet<Ipv6Addr>,
 }
 
@@ -54,8 +58,12 @@ impl Leads {
             servers.iter().map(|server| server.address).collect()
         };
         let (old, new) = (addresses(&migration.old), addresses(&migration.new));
-        let mut leads =
-            Self { names: configured(&migration.old), new_names: configured(&migration.new), old };
+        let mut leads = Self {
+            names: configured(&migration.old),
+            new_names: configured(&migration.new),
+            moving: BTreeSet::new(),
+            old,
+        };
         // Names that were seen to have such an address.
         for (_, key, _) in evidence.rrsets.iter().filter(|(of, ..)| *of == zone) {
             for address in key.rdata.iter().filter_map(|text| address(&key.rrtype, text)) {
@@ -66,6 +74,8 @@ impl Leads {
                 }
             }
         }
+        leads.moving = leads.names.intersection(&leads.new_names).cloned().collect();
+        leads.names.retain(|name| !leads.new_names.contains(name));
         leads
     }
 
@@ -73,7 +83,9 @@ impl Leads {
     /// known to be new.
     fn includes(&self, key: &RrsetKey) -> bool {
         match key.rrtype.as_str() {
-            "NS" if self.names.is_empty() => key.rdata.iter().any(|name| !self.new_names.contains(name)),
+            "NS" if self.names.is_empty() && self.moving.is_empty() => {
+                key.rdata.iter().any(|name| !self.new_names.contains(name))
+            }
             "NS" => key.rdata.iter().any(|name| self.names.contains(name)),
             rrtype => key
                 .rdata
@@ -114,8 +126,10 @@ pub fn horizon(migration: &Migration, evidence: &Evidence, zone: usize, now: Tim
                 && other.rdata != key.rdata
                 && later.last > served.last
         });
-        // Addresses of the old servers may stay what they are: nothing names them any more, once the NS sets do not.
-        if key.rrtype == "NS" && is_latest && served.last > cutover {
+        // Addresses of the old servers may stay what they are: nothing names them any more, once the NS sets do not. But a name
+        // that moves must move.
+        let is_to_change = key.rrtype == "NS" || leads.moving.contains(&key.owner);
+        if is_to_change && is_latest && served.last > cutover {
             culprits.push(Culprit {
                 server: key.server,
                 rrset: format!("{} {}", key.owner, key.rrtype),

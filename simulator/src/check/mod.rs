@@ -33,6 +33,8 @@ struct Evidence {
     /// The last query that a sensor saw, of clients that are not set apart.
     last_seen: BTreeMap<(usize, Ipv6Addr), Timestamp>,
     set_apart: BTreeSet<usize>,
+    /// What sensors said that they had lost: who, from when, until when.
+    lost: Vec<(String, Timestamp, Timestamp)>,
 }
 
 fn mapped(address: IpAddr) -> Ipv6Addr {
@@ -69,6 +71,7 @@ impl Sink for Evidence {
             CoverageFact::Lost { sensor, from, to, frames } => {
                 if let Some(name) = self.sensors.get(sensor) {
                     self.cover.lost(name, from, to, &format!("lost {frames} frames"));
+                    self.lost.push((name.clone(), from, to));
                 }
             }
         }
@@ -137,6 +140,7 @@ pub fn check(seed: u64) -> Outcome {
         qname: NameBuf::new(),
         asked: BTreeMap::new(),
         last_seen: BTreeMap::new(),
+        lost: Vec::new(),
         set_apart: clients
             .clients
             .iter()

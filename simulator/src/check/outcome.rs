@@ -158,7 +158,7 @@ pub(super) fn compare(
         outcome.judged += 1;
         outcome.drained += u64::from(!called.is_empty());
         later(&mut outcome, truth, evidence, &one, is_configured_right);
-        with_hole(&mut outcome, parameters, truth, &one);
+        with_hole(&mut outcome, parameters, truth, evidence, &one);
         due(&mut outcome, migration, truth, evidence, &one, last);
     }
     classes(&mut outcome, truth, last);
@@ -203,8 +203,26 @@ fn later(
     }
 }
 
+/// The time that nobody saw, by the sensor's clock. A clock that is wrong by an hour skips an hour once, when it is set ahead, and
+/// nothing else is missing.
+fn blind(hole: &crate::truth::Hole) -> (u64, u64) {
+    let (from, to) = (hole.from.0, hole.to.0);
+    let by = (hole.amount.unwrap_or_default().abs() as u64).saturating_mul(SECOND);
+    match hole.kind {
+        "clock-step" if hole.amount.is_some_and(|amount| amount > 0.0) => (from, from.saturating_add(by)),
+        "clock-step" => (to.saturating_sub(by), to),
+        _ => (from, to),
+    }
+}
+
 /// Whether it was called drained in spite of a hole in the quiet period before.
-fn with_hole(outcome: &mut Outcome, parameters: &Parameters, truth: &Truth, one: &One<'_>) {
+fn with_hole(
+    outcome: &mut Outcome,
+    parameters: &Parameters,
+    truth: &Truth,
+    evidence: &Evidence,
+    one: &One<'_>,
+) {
     let quiet = parameters.quiet_period * SECOND;
     for hole in &truth.holes {
         // Late frames are not lost, and an unwatched place cannot be seen.
@@ -212,10 +230,17 @@ fn with_hole(outcome: &mut Outcome, parameters: &Parameters, truth: &Truth, one:
         if !counts || !hole.addresses.iter().any(|&address| mapped(address) == one.server) {
             continue;
         }
+        let (from, to) = blind(hole);
+        // Where nothing came, nothing was dropped.
+        let dropped = |(sensor, begin, end): &(String, Timestamp, Timestamp)| {
+            hole.sensor.as_ref() == Some(sensor) && begin.0 < to && end.0 > from
+        };
+        if hole.kind == "drop" && !evidence.lost.iter().any(dropped) {
+            continue;
+        }
         // Sensors speak every few minutes: what is a hole is known by then.
         let inside = |called: &&Timestamp| {
-            hole.from.0 + 2 * parameters.coverage_step * SECOND < called.0
-                && hole.to.0 > called.0.saturating_sub(quiet)
+            from + 2 * parameters.coverage_step * SECOND < called.0 && to > called.0.saturating_sub(quiet)
         };
         if let Some(&called) = one.drained.iter().find(inside) {
             outcome.drained_with_hole += 1;
