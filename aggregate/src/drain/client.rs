@@ -16,11 +16,11 @@ const JITTER: u64 = 10 * SECOND;
 /// Visits from which a period can be told.
 const PERIODIC_VISITS: u64 = 4;
 
-/// Query types of one visit that nobody asks for who only wants to resolve.
+/// Query types in a short time that nobody asks for who only wants to resolve.
 const SCAN_TYPES: u32 = 5;
 
-/// Visits that a scanner makes at most.
-const SCAN_VISITS: u64 = 2;
+/// How long a sweep takes at most.
+const SCAN: u64 = 2 * 3_600 * SECOND;
 
 /// What a client seems to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -33,7 +33,7 @@ pub enum Class {
     HardCoded,
     /// It comes at a fixed period.
     Monitor,
-    /// It came once or twice and asked for what nobody needs.
+    /// It came for a short time and asked for what nobody needs.
     Scanner,
 }
 
@@ -137,8 +137,8 @@ impl Client {
 
     /// What it seems to be, when no compliant cache leads here after `horizon`.
     pub fn class(&self, horizon: Option<Timestamp>) -> Class {
-        let types = self.qtypes.count_ones();
-        if self.visits.count <= SCAN_VISITS && types >= SCAN_TYPES {
+        let is_brief = self.last.0.saturating_sub(self.first.0) <= SCAN;
+        if is_brief && self.qtypes.count_ones() >= SCAN_TYPES {
             Class::Scanner
         } else if self.visits.period().is_some() {
             Class::Monitor
