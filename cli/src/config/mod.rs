@@ -22,7 +22,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use draft::Draft;
-use options::RunOptions;
+use options::{DrainSettings, RunOptions};
 use place::{Fault, Place};
 use reload::Reloader;
 use world::{Purpose, World};
@@ -63,6 +63,15 @@ pub fn load(args: &RunArgs) -> Result<Loaded, Error> {
 pub fn check(path: &Path) -> Result<Settled, Error> {
     let (draft, faults) = read(path).map_err(Error::Config)?;
     settle::settle(draft, &World::here(Purpose::Check), faults).map_err(Error::Config)
+}
+
+/// The migrations of a file. Sources, spool and users are not looked at: they are another machine's.
+///
+/// # Errors
+/// [`Error::Config`] with all that is wrong.
+pub fn drain(path: &Path) -> Result<Settled<DrainSettings>, Error> {
+    let (draft, faults) = read(path).map_err(Error::Config)?;
+    settle::settle_drain(draft, &World::here(Purpose::Reload), faults).map_err(Error::Config)
 }
 
 /// What file and command line say, and what is wrong in the file; or why it cannot be read at all.
