@@ -3,6 +3,7 @@
 mod account;
 mod chart;
 mod coverage;
+pub mod drain;
 mod latency;
 mod names;
 pub mod number;

@@ -92,7 +92,7 @@ impl Watch {
 
     /// A query of source number `source` could not be read: whom and what it asked is not known.
     #[cold]
-    pub fn unread(&mut self, source: usize, time: Timestamp) {
+    fn unread(&mut self, source: usize, time: Timestamp) {
         let unread = self.unread.entry(source).or_default();
         let is_full = unread.len() >= MAX_UNREAD;
         match unread.last_mut() {
@@ -170,7 +170,7 @@ impl Watch {
 
 /// Whether a message of this role was seen at the server, where all others are seen as well. A resolver's own view of the servers
 /// that it asks proves nothing of what other resolvers ask them.
-const fn is_beside_server(role: Role) -> bool {
+pub const fn is_beside_server(role: Role) -> bool {
     match role {
         Role::Wire | Role::Auth | Role::Client | Role::Update => true,
         Role::Resolver | Role::Forwarder | Role::Stub | Role::Tool => false,
