@@ -79,9 +79,9 @@ impl Watch {
         if is_beside_server(observation.role) {
             *self.shown.entry((source, observation.server.address)).or_default() += 1;
         }
-        let facts = observation.message.facts;
-        if !observation.message.is_response && facts.contains(Facts::CUT) && !facts.contains(Facts::QUESTION)
-        {
+        let message = observation.message;
+        let is_cut = message.facts.contains(Facts::CUT) && !message.facts.contains(Facts::NO_QUESTION);
+        if !message.is_response && is_cut && message.qname.0.is_empty() {
             self.unread(source, observation.time);
         }
         // A server is of one migration, or of very few.

@@ -231,7 +231,7 @@ fn clients(page: &mut Page, servers: &[ServerReport], top: usize) {
     clients.values().for_each(|of| *classes.entry(of.class).or_default() += 1);
     page.blank();
     let classes = classes.into_iter().map(|(class, number)| plain(format!("{} {class}", count(number))));
-    page.flow(piece("  still asking since the cutover: ", DIM), 4, " · ", classes.collect());
+    page.flow(piece("  asked since the cutover: ", DIM), 4, " · ", classes.collect());
     let mut rows: Vec<_> = clients.into_iter().collect();
     rows.sort_by_key(|(_, of)| std::cmp::Reverse(of.queries));
     let mut table = Table::new("client")
