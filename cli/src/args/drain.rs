@@ -65,7 +65,7 @@ pub struct DrainArgs {
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
 
-    /// The file with the [[migration]] sections (TOML)
+    /// The configuration with the migrations (TOML), as deploy/lowtide.toml explains it
     #[arg(long, value_name = "FILE")]
     pub config: PathBuf,
 

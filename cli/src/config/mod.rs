@@ -1,6 +1,6 @@
 //! The options of a live run: a file (TOML), the command line over it, and what both leave open filled in.
 //!
-//! The way: [`document`] reads keys and knows their places, [`file`] says which there are, [`draft`] is what was said, by the file or
+//! The way: [`document`] reads keys and knows their places, [`mod@file`] says which there are, [`draft`] is what was said, by the file or
 //! by the command line; [`settle`] makes [`RunOptions`] of the two together. Everything that is wrong is told at once, each with
 //! file, line, column and key, or with the option's name.
 

@@ -1,7 +1,7 @@
 //! From frames to rows and reports: the threads of a replay and of a live run, and the queues between them.
 //!
 //! What both share is the way of an event: [`fan`] hands it to the shard that owns its name's partition, [`shard`] counts it
-//! there. [`replay`] reads files; `live/` reads sockets and interfaces. [`drain`] reads files for the verdict on migrations alone.
+//! there. [`mod@replay`] reads files; `live/` reads sockets and interfaces. [`mod@drain`] reads files for the verdict on migrations alone.
 
 pub mod drain;
 pub mod fan;
