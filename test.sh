@@ -31,6 +31,10 @@ shared_captures() {
     cargo build --locked --quiet -p lowtide && testdata/shared.py "${CARGO_TARGET_DIR:-target}/debug/lowtide" ../shared
 }
 
+shared_drain() {
+    cargo build --locked --quiet -p lowtide && testdata/drain.py "${CARGO_TARGET_DIR:-target}/debug/lowtide" ../shared
+}
+
 # shellcheck source=scripts/packages.sh
 . scripts/packages.sh
 
@@ -75,6 +79,7 @@ fi
 RUSTDOCFLAGS="-D warnings" step "documentation" cargo doc --locked --workspace --no-deps --quiet
 if have tshark && have capinfos && have dnstap-read && have python3 && have lz4 && have zstd; then
     step "expected files against tshark and dnstap-read" python3 testdata/expect.py --check
+    step "who asked in the recorded migration, against tshark" python3 testdata/drain.py --check
 else
     skipped+=("expected files against other tools: apt-get install tshark bind9-dnsutils lz4 zstd python3")
 fi
@@ -82,6 +87,11 @@ if [ -d ../shared/captures ] && have python3; then
     step "captures of other projects against tshark's counts" shared_captures
 else
     skipped+=("captures of other projects: there is no ../shared/captures")
+fi
+if [ -f ../shared/load/dns-1m.pcap.zst ] && have tshark && have python3 && have zstd; then
+    step "who asked in a load of a million messages, against tshark" shared_drain
+else
+    skipped+=("who asked in a load of a million messages: there is no ../shared/load, no tshark, zstd or python3")
 fi
 if [ -f ../shared/load/dns-1m.pcap.zst ] && [ "${LOWTIDE_TEST_CLICKHOUSE:-}" != skip ] && cargo nextest --version >/dev/null 2>&1; then
     step "a million messages in ClickHouse, with a server that is killed ten times" shared_load

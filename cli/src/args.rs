@@ -1,6 +1,7 @@
 //! The command line.
 
 pub mod clickhouse;
+pub mod drain;
 pub mod report;
 pub mod run;
 
@@ -16,6 +17,7 @@ use lowtide_proto::NameBuf;
 
 use clickhouse::{ConnectionArgs, DeliveryArgs, RecordArgs, SchemaArgs, ShipArgs};
 
+use drain::DrainArgs;
 use report::ReportArgs;
 use run::{CheckConfigArgs, RunArgs};
 
@@ -92,6 +94,10 @@ pub enum Command {
     ///
     /// Nothing is opened but the files that it names, and nothing is changed.
     CheckConfig(CheckConfigArgs),
+    /// Say whether an old DNS provider is still asked, by whom, and whether it is safe to switch it off
+    ///
+    /// The verdict per zone and old server, from captures: drained only with proof, and unknown where the evidence has a hole.
+    Drain(DrainArgs),
     /// Answer the four questions over a time range, from ClickHouse
     ///
     /// The report of a replay, over any range, all sensors or some: sums of their rows, and latencies whose histograms are

@@ -1,13 +1,15 @@
 //! The commands: from arguments to standard output and an exit code.
 
 use std::io::{BufWriter, IsTerminal, Write, stdin, stdout};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anstream::{AutoStream, ColorChoice};
+use lowtide_aggregate::drain::Verdict;
 use lowtide_aggregate::report::Report;
 
+use crate::args::drain::DrainArgs;
 use crate::args::report::ReportArgs;
 use crate::args::run::{CheckConfigArgs, RunArgs};
 use crate::args::{Cli, Command, ReplayArgs};
@@ -15,8 +17,10 @@ use crate::complaint::complain;
 use crate::config::place::Fault;
 use crate::config::{self, Loaded, Settled};
 use crate::error::Error;
+use crate::pipeline::Drained;
 use crate::query;
 use crate::recording::{self, Beginning};
+use crate::report::drain::drain as drain_page;
 use crate::report::text::{input_name, printable};
 use crate::report::{Layout, render};
 use crate::{live, local, pages, pipeline, progress, schema, ship};
@@ -32,6 +36,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Replay(args) => replay(args, color),
         Command::Run(args) => run_live(args),
         Command::CheckConfig(args) => check_config(args),
+        Command::Drain(args) => drain(args, color),
         Command::Report(args) => report(args, color),
         Command::Ship(args) => ship::run(args).map(|line| {
             complain(&line);
@@ -54,12 +59,7 @@ pub fn run(cli: Cli) -> ExitCode {
 
 fn replay(args: &ReplayArgs, color: ColorChoice) -> Result<ExitCode, Error> {
     let options = args.options()?;
-    if options.files.iter().any(|path| path == Path::new("-")) && stdin().is_terminal() {
-        return Err(Error::Usage(
-            "standard input is a terminal: pipe a capture into it, as in 'tcpdump -w - | lowtide replay -'"
-                .to_owned(),
-        ));
-    }
+    not_a_terminal(&options.files)?;
     let recording = match &args.connection.clickhouse {
         None => None,
         Some(_) => match recording::begin(&args.connection, &args.delivery, &args.record, &options)? {
@@ -100,6 +100,52 @@ fn check_config(args: &CheckConfigArgs) -> Result<ExitCode, Error> {
     let Settled { options, warnings } = config::check(&args.file)?;
     warn(&warnings);
     print(config::summary(&args.file, &options).as_bytes())
+}
+
+fn drain(args: &DrainArgs, color: ColorChoice) -> Result<ExitCode, Error> {
+    let Settled { options, warnings } = config::drain(&args.config)?;
+    warn(&warnings);
+    let options = args.options(options)?;
+    not_a_terminal(&options.files)?;
+    let progress = progress::on_terminal(args.quiet);
+    let drained = pipeline::drain(&options, &*progress);
+    progress.finish();
+    let Drained { report, verdicts, inputs, notes } = drained?;
+    for note in &notes {
+        complain(&printable(note));
+    }
+    let written = if args.json {
+        write_json(&report)
+    } else {
+        write_text(&drain_page(&report, &inputs, terminal_width(), args.top), color)
+    };
+    match written {
+        Err(error) if !error.is_broken_pipe() => return Err(error),
+        _ => {}
+    }
+    let mut is_damaged = false;
+    for input in &inputs {
+        if let Some(damage) = &input.summary.damaged {
+            is_damaged = true;
+            complain_of(&input.path.to_string_lossy(), damage.offset, &damage.reason.to_string());
+        }
+    }
+    Ok(match verdicts.iter().max() {
+        _ if is_damaged && !args.lenient => ExitCode::from(1),
+        Some(Verdict::Drained) => ExitCode::SUCCESS,
+        Some(Verdict::Unknown) | None => ExitCode::from(4),
+        Some(Verdict::Draining | Verdict::Active | Verdict::NotClosing) => ExitCode::from(3),
+    })
+}
+
+fn not_a_terminal(files: &[PathBuf]) -> Result<(), Error> {
+    if files.iter().any(|path| path == Path::new("-")) && stdin().is_terminal() {
+        return Err(Error::Usage(
+            "standard input is a terminal: pipe a capture into it, as in 'tcpdump -w - | lowtide replay -'"
+                .to_owned(),
+        ));
+    }
+    Ok(())
 }
 
 fn warn(warnings: &[Fault]) {
@@ -161,15 +207,18 @@ fn complain_of_damage(report: &Report) -> bool {
     for input in &report.inputs {
         if let Some(damaged) = &input.damaged {
             any = true;
-            complain(&format!(
-                "{}: damaged at offset {}: {}; everything before it is counted",
-                input_name(&input.path),
-                damaged.offset,
-                printable(&damaged.reason)
-            ));
+            complain_of(&input.path, damaged.offset, &damaged.reason);
         }
     }
     any
+}
+
+fn complain_of(path: &str, offset: u64, reason: &str) {
+    complain(&format!(
+        "{}: damaged at offset {offset}: {}; everything before it is counted",
+        input_name(path),
+        printable(reason)
+    ));
 }
 
 /// The terminal's width, 100 when there is none; very wide terminals do not make long lines easier to read.

@@ -44,6 +44,7 @@ mod tests {
             Some("replay"),
             Some("run"),
             Some("check-config"),
+            Some("drain"),
             Some("ship"),
             Some("schema"),
             Some("clickhouse"),

@@ -3,6 +3,7 @@
 mod account;
 mod chart;
 mod coverage;
+pub mod drain;
 mod latency;
 mod names;
 pub mod number;
@@ -51,7 +52,7 @@ pub fn render(report: &Report, layout: &Layout) -> String {
         account::correct(&mut page, report, &views);
         latency::slower(&mut page, &views, layout);
         page.heading("Drained?", "");
-        page.line(&[piece("  not asked: no migration is configured", DIM)]);
+        page.line(&[piece("  not asked: 'lowtide drain' says whether old servers can be switched off", DIM)]);
     }
     names::most_asked(&mut page, report, layout);
     names::failing(&mut page, report, layout);

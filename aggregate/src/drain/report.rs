@@ -12,8 +12,8 @@ pub const SCHEMA: &str = "lowtide.drain/1";
 pub struct DrainReport {
     /// [`SCHEMA`].
     pub schema: &'static str,
-    /// The moment that the verdicts are of, RFC 3339.
-    pub evaluated_at: String,
+    /// The moment that the verdicts are of, RFC 3339; `null` when nothing says which, as with files that hold no frame.
+    pub evaluated_at: Option<String>,
     /// One for each migration.
     pub migrations: Vec<MigrationReport>,
 }

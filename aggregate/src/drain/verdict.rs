@@ -184,6 +184,7 @@ fn one(
     let mut reasons = Vec::new();
     let culprits: Vec<_> = horizon.culprits.iter().collect();
     let name = shown(server);
+    let zone = migration.zones.get(number).map(|zone| zone.as_name().to_string()).unwrap_or_default();
     let verdict = match (migration.cutover, horizon.at) {
         (Some(cutover), _) if cutover > at && asked.queries > 0 => {
             reasons.push(reason("before-cutover", format!("the cutover is at {}", rfc3339(cutover))));
@@ -192,13 +193,11 @@ fn one(
         (Some(cutover), Some(closes)) if cutover <= at => {
             if in_quiet_period > migration.near_zero {
                 let last = asked.last.map(rfc3339).unwrap_or_default();
-                reasons.push(reason(
-                    "queries",
-                    format!(
-                        "{name}: {in_quiet_period} queries in the last {}, the last at {last}",
-                        span(required)
-                    ),
-                ));
+                let text = format!(
+                    "{name} was asked for {zone} {in_quiet_period} times in the last {}, the last time at {last}",
+                    span(required)
+                );
+                reasons.push(reason("queries", text));
             }
             for culprit in &culprits {
                 reasons.push(reason(
@@ -215,14 +214,10 @@ fn one(
             }
             let is_asked = in_quiet_period > migration.near_zero;
             if !is_asked && !is_known {
-                let zone = migration.zones.get(number).map(|zone| zone.as_name().to_string());
-                reasons.push(reason(
-                    "never-asked",
-                    format!(
-                        "nobody was seen to ask any server for {} at any time: is that its name, and is it asked here?",
-                        zone.unwrap_or_default()
-                    ),
-                ));
+                let text = format!(
+                    "nobody was seen to ask any server for {zone} at any time: is that its name, and is it asked here?"
+                );
+                reasons.push(reason("never-asked", text));
             }
             let is_proven = is_known && holes.is_empty();
             if !is_asked && !is_proven {
@@ -250,9 +245,12 @@ fn one(
             } else {
                 let asked = match in_quiet_period {
                     0 => "nothing".to_owned(),
-                    few => format!("{few} queries (near_zero allows {})", migration.near_zero),
+                    few => format!("{few} times (near_zero allows {})", migration.near_zero),
                 };
-                let text = format!("{name}: {asked} asked for {}, and all of it was watched", span(required));
+                let text = format!(
+                    "{name} was asked {asked} for {zone} for {}, and all of it was watched",
+                    span(required)
+                );
                 reasons.push(reason("quiet", text));
                 Verdict::Drained
             }

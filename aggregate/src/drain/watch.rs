@@ -79,9 +79,9 @@ impl Watch {
         if is_beside_server(observation.role) {
             *self.shown.entry((source, observation.server.address)).or_default() += 1;
         }
-        let facts = observation.message.facts;
-        if !observation.message.is_response && facts.contains(Facts::CUT) && !facts.contains(Facts::QUESTION)
-        {
+        let message = observation.message;
+        let is_cut = message.facts.contains(Facts::CUT) && !message.facts.contains(Facts::NO_QUESTION);
+        if !message.is_response && is_cut && message.qname.0.is_empty() {
             self.unread(source, observation.time);
         }
         // A server is of one migration, or of very few.
@@ -92,7 +92,7 @@ impl Watch {
 
     /// A query of source number `source` could not be read: whom and what it asked is not known.
     #[cold]
-    pub fn unread(&mut self, source: usize, time: Timestamp) {
+    fn unread(&mut self, source: usize, time: Timestamp) {
         let unread = self.unread.entry(source).or_default();
         let is_full = unread.len() >= MAX_UNREAD;
         match unread.last_mut() {
@@ -170,7 +170,7 @@ impl Watch {
 
 /// Whether a message of this role was seen at the server, where all others are seen as well. A resolver's own view of the servers
 /// that it asks proves nothing of what other resolvers ask them.
-const fn is_beside_server(role: Role) -> bool {
+pub const fn is_beside_server(role: Role) -> bool {
     match role {
         Role::Wire | Role::Auth | Role::Client | Role::Update => true,
         Role::Resolver | Role::Forwarder | Role::Stub | Role::Tool => false,

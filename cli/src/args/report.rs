@@ -128,14 +128,19 @@ fn moment(text: &str) -> Result<Moment, String> {
             _ => Err("write how long ago, such as -24h, -90d or -1h30m".to_owned()),
         };
     }
+    absolute(text).map(Moment::At).ok_or_else(|| {
+        "write a time such as 2026-03-01T09:30:00Z, a date such as 2026-03-01, now, or how long ago, such as -24h"
+            .to_owned()
+    })
+}
+
+/// A time of RFC 3339; without an offset, or a date alone, of UTC.
+pub fn absolute(text: &str) -> Option<Timestamp> {
     let civil = || {
         let date = text.parse::<DateTime>().or_else(|_| text.parse::<Date>().map(DateTime::from)).ok()?;
         date.to_zoned(TimeZone::UTC).ok().map(|time| time.timestamp())
     };
-    text.parse().ok().or_else(civil).map(Moment::At).ok_or_else(|| {
-        "write a time such as 2026-03-01T09:30:00Z, a date such as 2026-03-01, now, or how long ago, such as -24h"
-            .to_owned()
-    })
+    text.parse().ok().or_else(civil)
 }
 
 fn whole_seconds(text: &str) -> Result<u32, String> {

@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lowtide_proto::NameBuf;
+use lowtide_aggregate::drain::{Prefix, Server};
+use lowtide_proto::{NameBuf, Timestamp};
 use lowtide_store::spool::WhenFull;
 use tracing::level_filters::LevelFilter;
 
@@ -101,6 +102,22 @@ section! {
 }
 
 section! {
+    /// `[[migration]]`
+    MigrationDraft {
+        name: String,
+        zones: Vec<Given<NameBuf>>,
+        old: Vec<Given<Server>>,
+        new: Vec<Given<Server>>,
+        cutover: Timestamp,
+        parent_ns_ttl: Duration,
+        ds_ttl: Off<Duration>,
+        quiet_period: Duration,
+        near_zero: u64,
+        set_apart: Vec<Given<Prefix>>,
+    }
+}
+
+section! {
     /// `[limits]`
     LimitsDraft {
         dnstap_queue: u64,
@@ -190,6 +207,8 @@ pub struct Draft {
     pub dnstap: Vec<(Place, DnstapDraft)>,
     /// `[[interface]]`, each with the place of its heading.
     pub interfaces: Vec<(Place, InterfaceDraft)>,
+    /// `[[migration]]`, each with the place of its heading.
+    pub migrations: Vec<(Place, MigrationDraft)>,
     /// What the command line says of all interfaces.
     pub every_interface: InterfaceDraft,
     /// `[limits]`
@@ -215,11 +234,14 @@ impl Draft {
         dnstap.extend(self.dnstap);
         let mut interfaces = under.interfaces;
         interfaces.extend(self.interfaces);
+        let mut migrations = under.migrations;
+        migrations.extend(self.migrations);
         Self {
             file: self.file.or(under.file),
             sensor: self.sensor.or(under.sensor),
             dnstap,
             interfaces,
+            migrations,
             every_interface: self.every_interface.or(under.every_interface),
             limits: self.limits.or(under.limits),
             clickhouse: self.clickhouse.or(under.clickhouse),
@@ -250,11 +272,17 @@ impl Draft {
         for (index, ((_, one), (_, other))) in self.interfaces.iter().zip(&other.interfaces).enumerate() {
             add(&format!("interface[{index}]"), one.changed(other));
         }
+        for (index, ((_, one), (_, other))) in self.migrations.iter().zip(&other.migrations).enumerate() {
+            add(&format!("migration[{index}]"), one.changed(other));
+        }
         if self.dnstap.len() != other.dnstap.len() {
             keys.push("the number of [[dnstap]]".to_owned());
         }
         if self.interfaces.len() != other.interfaces.len() {
             keys.push("the number of [[interface]]".to_owned());
+        }
+        if self.migrations.len() != other.migrations.len() {
+            keys.push("the number of [[migration]]".to_owned());
         }
         keys
     }

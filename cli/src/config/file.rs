@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::document::{Document, Section};
 use super::draft::{
-    ClickHouseDraft, DnstapDraft, Draft, InterfaceDraft, LimitsDraft, LogDraft, MetricsDraft, PrivacyDraft,
-    ProcessDraft, SensorDraft, SpoolDraft,
+    ClickHouseDraft, DnstapDraft, Draft, InterfaceDraft, LimitsDraft, LogDraft, MetricsDraft, MigrationDraft,
+    PrivacyDraft, ProcessDraft, SensorDraft, SpoolDraft,
 };
 use super::place::Fault;
 use super::value;
@@ -33,6 +33,7 @@ pub fn read(file: Arc<str>, text: &str) -> Result<Read, Fault> {
         sensor: document.section("sensor", sensor),
         dnstap: document.sections("dnstap", dnstap),
         interfaces: document.sections("interface", interface),
+        migrations: document.sections("migration", migration),
         every_interface: InterfaceDraft::default(),
         limits: document.section("limits", limits),
         clickhouse: document.section("clickhouse", clickhouse),
@@ -91,6 +92,24 @@ fn interface(section: &mut Section<'_, '_>) -> InterfaceDraft {
         filter: section.text("filter", r#""host 192.0.2.53""#, value::filter),
         threads: section.number("threads", 1..=64),
         allow_xdp: section.flag("allow_xdp"),
+    }
+}
+
+fn migration(section: &mut Section<'_, '_>) -> MigrationDraft {
+    section.require("name", "what rows and reports call it");
+    section.require("zones", "the zones that move");
+    section.require("old", "the servers that are to be switched off, as ADDRESS or NAME=ADDRESS");
+    MigrationDraft {
+        name: section.text("name", r#""provider-b""#, value::name),
+        zones: section.texts("zones", r#""example.org""#, value::zone),
+        old: section.texts("old", r#""ns1.old.example=192.0.2.53""#, value::named_server),
+        new: section.texts("new", r#""ns1.new.example=198.51.100.53""#, value::named_server),
+        cutover: section.text("cutover", r#""2026-03-01T09:30:00Z""#, value::instant),
+        parent_ns_ttl: section.text("parent_ns_ttl", r#""2d""#, value::ttl),
+        ds_ttl: section.text("ds_ttl", r#""1d" or "off""#, value::ds_ttl),
+        quiet_period: section.text("quiet_period", r#""24h""#, value::ttl),
+        near_zero: section.number("near_zero", 0..=1_000_000_000),
+        set_apart: section.texts("set_apart", r#""198.51.100.0/24""#, value::prefix),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The options of a live run: a file (TOML), the command line over it, and what both leave open filled in.
 //!
-//! The way: [`document`] reads keys and knows their places, [`file`] says which there are, [`draft`] is what was said, by the file or
+//! The way: [`document`] reads keys and knows their places, [`mod@file`] says which there are, [`draft`] is what was said, by the file or
 //! by the command line; [`settle`] makes [`RunOptions`] of the two together. Everything that is wrong is told at once, each with
 //! file, line, column and key, or with the option's name.
 
@@ -22,7 +22,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use draft::Draft;
-use options::RunOptions;
+use options::{DrainSettings, RunOptions};
 use place::{Fault, Place};
 use reload::Reloader;
 use world::{Purpose, World};
@@ -63,6 +63,15 @@ pub fn load(args: &RunArgs) -> Result<Loaded, Error> {
 pub fn check(path: &Path) -> Result<Settled, Error> {
     let (draft, faults) = read(path).map_err(Error::Config)?;
     settle::settle(draft, &World::here(Purpose::Check), faults).map_err(Error::Config)
+}
+
+/// The migrations of a file. Sources, spool and users are not looked at: they are another machine's.
+///
+/// # Errors
+/// [`Error::Config`] with all that is wrong.
+pub fn drain(path: &Path) -> Result<Settled<DrainSettings>, Error> {
+    let (draft, faults) = read(path).map_err(Error::Config)?;
+    settle::settle_drain(draft, &World::here(Purpose::Reload), faults).map_err(Error::Config)
 }
 
 /// What file and command line say, and what is wrong in the file; or why it cannot be read at all.

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use lowtide_aggregate::drain::Migration;
 use lowtide_proto::NameBuf;
 use lowtide_store::spool::WhenFull;
 use tracing::level_filters::LevelFilter;
@@ -26,8 +27,10 @@ pub struct RunOptions {
     pub ports: Vec<u16>,
     /// Zones with an account of their own.
     pub zones: Vec<NameBuf>,
-    /// Servers with a coverage row of their own.
+    /// Servers with a coverage row of their own; those of migrations are among them.
     pub servers: Vec<IpAddr>,
+    /// What moves from where to where.
+    pub migrations: Vec<Migration>,
     /// Rows of the intervals at hand, about.
     pub max_rows: usize,
     /// Threads that count.
@@ -52,6 +55,15 @@ pub struct RunOptions {
     pub metrics: Option<SocketAddr>,
     /// What is logged, and how.
     pub log: LogOptions,
+}
+
+/// What `lowtide drain` needs of the file.
+#[derive(Clone, Debug)]
+pub struct DrainSettings {
+    /// What moves from where to where.
+    pub migrations: Vec<Migration>,
+    /// The ports of DNS, 53 among them.
+    pub ports: Vec<u16>,
 }
 
 /// A socket that takes dnstap.

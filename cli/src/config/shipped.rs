@@ -12,7 +12,7 @@ use super::world::{Purpose, World};
 const SHIPPED: &str = include_str!("../../../deploy/lowtide.toml");
 
 /// Options without a default, or with one of the machine: what stands in the file is an example.
-const EXAMPLES: [&str; 16] = [
+const EXAMPLES: [&str; 22] = [
     "sensor.name",
     "sensor.threads",
     "dnstap.owner",
@@ -22,6 +22,12 @@ const EXAMPLES: [&str; 16] = [
     "dnstap.tls_client_ca",
     "interface.name",
     "interface.filter",
+    "migration.name",
+    "migration.zones",
+    "migration.old",
+    "migration.new",
+    "migration.cutover",
+    "migration.parent_ns_ttl",
     "clickhouse.password_file",
     "clickhouse.ca",
     "clickhouse.cert",
@@ -96,7 +102,8 @@ fn every_option_is_in_it_and_can_be_said() {
 
 #[test]
 fn what_it_calls_defaults_are_the_defaults() {
-    let name = |key: &str| key == "interface.name";
+    let name =
+        |key: &str| ["interface.name", "migration.name", "migration.zones", "migration.old"].contains(&key);
     let is_default = |key: &str| !EXAMPLES.contains(&key);
     let truncated = |text: String| text.replace("#clients = \"keep\"", "clients = \"truncate\"");
     for (text, defaults) in [
@@ -109,8 +116,8 @@ fn what_it_calls_defaults_are_the_defaults() {
     ] {
         assert_ne!(text, defaults);
         let (plain, defaults) = (settled(&text).unwrap(), settled(&defaults).unwrap());
-        // The heading of [[interface]] is no default, and stands in both.
-        assert_eq!(plain.interfaces.len(), 1);
+        // The headings of [[interface]] and [[migration]] are no defaults, and stand in both.
+        assert_eq!((plain.interfaces.len(), plain.migrations.len()), (1, 1));
         assert_eq!(format!("{plain:?}"), format!("{defaults:?}"));
     }
 }

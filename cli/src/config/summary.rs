@@ -3,11 +3,13 @@
 use std::fmt::Write;
 use std::path::Path;
 
+use lowtide_aggregate::drain::Migration;
+use lowtide_aggregate::summary::rfc3339;
 use lowtide_store::spool::WhenFull;
 
 use super::options::{DnstapListen, InterfaceOptions, Listen, LogFormat, Privacy, RunOptions};
 use crate::connection;
-use crate::report::number::counted;
+use crate::report::number::{self, counted};
 use crate::report::text::printable;
 use crate::size;
 
@@ -16,6 +18,7 @@ pub fn summary(file: &Path, options: &RunOptions) -> String {
     let mut lines: Vec<(&str, String)> = vec![("sensor", sensor(options))];
     lines.extend(options.dnstap.iter().map(|listen| ("dnstap", dnstap(listen))));
     lines.extend(options.interfaces.iter().map(|interface| ("interface", interface_line(interface))));
+    lines.extend(options.migrations.iter().map(|migration| ("migration", migration_line(migration))));
     lines.push(("clickhouse", clickhouse(options)));
     lines.push(("spool", spool(options)));
     lines.push(("clients", clients(&options.privacy)));
@@ -93,6 +96,20 @@ fn interface_line(interface: &InterfaceOptions) -> String {
         text.push_str(", even beside XDP");
     }
     text
+}
+
+fn migration_line(migration: &Migration) -> String {
+    let cutover = migration.cutover.map_or("not yet cut over".to_owned(), |time| {
+        format!("cutover {}", rfc3339(time).replace(".000000000", ""))
+    });
+    format!(
+        "{}: {}, {} to {}, {cutover}; quiet for {}",
+        migration.name,
+        counted(migration.zones.len() as u64, "zone", "zones"),
+        counted(migration.old.len() as u64, "old server", "old servers"),
+        migration.new.len(),
+        number::span(migration.quiet_period as f64 / 1e9),
+    )
 }
 
 fn clickhouse(options: &RunOptions) -> String {

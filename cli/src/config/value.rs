@@ -1,12 +1,13 @@
 //! Values as people write them, for the file and for the command line alike. A reader says what is wrong and what is allowed; who
 //! calls it says where, and repeats the value.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use lowtide_proto::NameBuf;
+use lowtide_aggregate::drain::{Prefix, Server};
 use lowtide_proto::frame_streams::MAX_FRAME;
+use lowtide_proto::{NameBuf, Timestamp};
 use lowtide_store::spool::WhenFull;
 use tracing::level_filters::LevelFilter;
 
@@ -129,6 +130,74 @@ pub fn server(text: &str) -> Result<IpAddr, String> {
     text.parse()
         .map(|address: IpAddr| address.to_canonical())
         .map_err(|_| "not an IP address, such as 192.0.2.53 or 2001:db8::53".to_owned())
+}
+
+/// A server of a migration, with the name that NS records call it if that is said.
+pub fn named_server(text: &str) -> Result<Server, String> {
+    let (name, address) = match text.split_once('=') {
+        Some((name, address)) => (Some(zone(name.trim())?), address.trim()),
+        None => (None, text),
+    };
+    Ok(Server { name, address: mapped(server(address)?) })
+}
+
+/// An address as traffic has it: IPv4 in IPv6.
+fn mapped(address: IpAddr) -> Ipv6Addr {
+    match address {
+        IpAddr::V4(address) => address.to_ipv6_mapped(),
+        IpAddr::V6(address) => address,
+    }
+}
+
+/// A moment. With an offset from UTC: half a day more or less would make a wrong verdict.
+pub fn instant(text: &str) -> Result<Timestamp, String> {
+    let time: jiff::Timestamp =
+        text.parse().map_err(|_| "not an RFC 3339 time, such as 2026-03-01T09:30:00Z".to_owned())?;
+    match u64::try_from(time.as_nanosecond()) {
+        Ok(nanos) => Ok(Timestamp(nanos)),
+        Err(_) => Err("must be from 1970 to 2554".to_owned()),
+    }
+}
+
+/// How long a cache may keep a record, or how long nobody may ask.
+pub fn ttl(text: &str) -> Result<Duration, String> {
+    within(text, "1s", "366d")
+}
+
+/// The same of a DS set, of which there may be none.
+pub fn ds_ttl(text: &str) -> Result<Off<Duration>, String> {
+    if text == "0s" { Ok(None) } else { or_off(text, ttl) }
+}
+
+/// An address, or a network as ADDRESS/BITS. One that holds about everybody would set all clients apart.
+pub fn prefix(text: &str) -> Result<Prefix, String> {
+    const FORM: &str = "not an address or network, such as 192.0.2.7 or 2001:db8::/32";
+    let (address, bits) = match text.split_once('/') {
+        Some((address, bits)) => (address, Some(bits)),
+        None => (text, None),
+    };
+    let written: IpAddr = address.parse().map_err(|_| FORM.to_owned())?;
+    let (width, more) = if written.is_ipv4() { (32, 96) } else { (128, 0) };
+    let bits: u8 = match bits {
+        None => width,
+        Some(bits) => bits.parse().ok().filter(|bits| *bits <= width).ok_or_else(|| FORM.to_owned())?,
+    };
+    let (address, bits) = (mapped(written), bits + more);
+    let network = Prefix::new(address, bits);
+    let holds_ipv4 =
+        address.to_ipv4_mapped().is_some() || network.contains(Ipv4Addr::UNSPECIFIED.to_ipv6_mapped());
+    if bits < if holds_ipv4 { 96 + 8 } else { 16 } {
+        return Err(
+            "sets nearly everybody apart: IPv4 networks have at least /8, those of IPv6 /16".to_owned()
+        );
+    }
+    let behind = u128::MAX.checked_shr(u32::from(bits)).unwrap_or(0);
+    if address.to_bits() & behind != 0 {
+        let network = Ipv6Addr::from_bits(address.to_bits() & !behind).to_canonical();
+        let bits = if network.is_ipv4() { bits - 96 } else { bits };
+        return Err(format!("the network is {network}/{bits}"));
+    }
+    Ok(network)
 }
 
 /// Where dnstap is taken.

@@ -1,17 +1,20 @@
 //! From frames to rows and reports: the threads of a replay and of a live run, and the queues between them.
 //!
 //! What both share is the way of an event: [`fan`] hands it to the shard that owns its name's partition, [`shard`] counts it
-//! there. [`replay`] reads files; `live/` reads sockets and interfaces.
+//! there. [`mod@replay`] reads files; `live/` reads sockets and interfaces. [`mod@drain`] reads files for the verdict on migrations alone.
 
+pub mod drain;
 pub mod fan;
 pub mod replay;
 pub mod shard;
+mod sight;
 
 use std::time::Duration;
 
 use crossbeam::channel::Sender;
 use lowtide_store::recorder::Recorded;
 
+pub use drain::{DrainOptions, Drained, drain};
 pub use replay::{ReplayOptions, replay};
 
 /// Where rows go.

@@ -1,6 +1,7 @@
 //! From what was said to what is done: defaults, and what no option is wrong in by itself but all together are.
 
 mod files;
+mod migrations;
 mod sources;
 #[cfg(test)]
 mod tests;
@@ -19,7 +20,8 @@ use super::draft::{
     SensorDraft, SpoolDraft,
 };
 use super::options::{
-    Identity, Limits, LogFormat, LogOptions, Privacy, ProcessOptions, RunOptions, SpoolSettings,
+    DrainSettings, Identity, Limits, LogFormat, LogOptions, Privacy, ProcessOptions, RunOptions,
+    SpoolSettings,
 };
 use super::place::{Fault, Given, Place};
 use super::world::{self, Purpose, World};
@@ -36,9 +38,9 @@ const METRICS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4A
 
 /// Options, and what is odd in them.
 #[derive(Debug)]
-pub struct Settled {
+pub struct Settled<T = RunOptions> {
     /// The options.
-    pub options: RunOptions,
+    pub options: T,
     /// What is not wrong, but may not be meant.
     pub warnings: Vec<Fault>,
 }
@@ -50,14 +52,26 @@ pub struct Settled {
 pub fn settle(draft: Draft, world: &World, faults: Vec<Fault>) -> Result<Settled, Vec<Fault>> {
     let mut settling = Settling { world, faults, warnings: Vec::new() };
     let options = settling.options(draft);
-    let Settling { mut faults, mut warnings, .. } = settling;
-    warnings.sort();
-    if faults.is_empty() {
-        return Ok(Settled { options, warnings });
+    settling.settled(options)
+}
+
+/// The same for `lowtide drain`, which needs migrations and no source.
+///
+/// # Errors
+/// All that is wrong, in the order of the file.
+pub fn settle_drain(
+    draft: Draft,
+    world: &World,
+    faults: Vec<Fault>,
+) -> Result<Settled<DrainSettings>, Vec<Fault>> {
+    let mut settling = Settling { world, faults, warnings: Vec::new() };
+    if draft.migrations.is_empty() && settling.faults.is_empty() {
+        let text = "there is no migration: [[migration]] says which zones move from where to where";
+        settling.fault(&draft.file.map_or(Place::Nowhere, Place::File), text.to_owned());
     }
-    faults.sort();
-    faults.dedup();
-    Err(faults)
+    let ports = settling.sensor(draft.sensor).ports;
+    let migrations = settling.migrations(draft.migrations);
+    settling.settled(DrainSettings { migrations, ports })
 }
 
 struct Settling<'w> {
@@ -75,6 +89,17 @@ fn plain<T>(given: Option<Given<T>>) -> Option<T> {
 }
 
 impl Settling<'_> {
+    fn settled<T>(self, options: T) -> Result<Settled<T>, Vec<Fault>> {
+        let Settling { mut faults, mut warnings, .. } = self;
+        warnings.sort();
+        if faults.is_empty() {
+            return Ok(Settled { options, warnings });
+        }
+        faults.sort();
+        faults.dedup();
+        Err(faults)
+    }
+
     fn fault(&mut self, place: &Place, text: String) {
         self.faults.push(Fault { place: place.clone(), text });
     }
@@ -84,10 +109,15 @@ impl Settling<'_> {
     }
 
     fn options(&mut self, draft: Draft) -> RunOptions {
-        let Draft { dnstap, interfaces, every_interface, process, .. } = draft;
+        let Draft { dnstap, interfaces, migrations, every_interface, process, .. } = draft;
         // Where sources are wrong, they were meant.
         if dnstap.is_empty() && interfaces.is_empty() && self.faults.is_empty() {
             match draft.file {
+                // A file that is for `lowtide drain` alone.
+                Some(file) if !migrations.is_empty() && self.world.purpose == Purpose::Check => {
+                    let text = "there is no source: it is for 'lowtide drain', 'lowtide run' needs [[dnstap]] or [[interface]]";
+                    self.warn(&Place::File(file), text.to_owned());
+                }
                 Some(file) => {
                     let text = "there is no source: [[dnstap]] or [[interface]] says what to read".to_owned();
                     self.fault(&Place::File(file), text);
@@ -104,7 +134,14 @@ impl Settling<'_> {
         let metrics = self.metrics(draft.metrics);
         let dnstap = self.dnstap(dnstap, metrics.zip(Some(metrics_place)));
         let (connection, in_flight) = self.clickhouse(draft.clickhouse);
-        let sensor = self.sensor(draft.sensor);
+        let mut sensor = self.sensor(draft.sensor);
+        let migrations = self.migrations(migrations);
+        for server in migrations.iter().flat_map(|migration| migration.old.iter().chain(&migration.new)) {
+            let address = server.address.to_canonical();
+            if !sensor.servers.contains(&address) {
+                sensor.servers.push(address);
+            }
+        }
         RunOptions {
             sensor: sensor.name,
             interval: sensor.interval,
@@ -113,6 +150,7 @@ impl Settling<'_> {
             ports: sensor.ports,
             zones: sensor.zones,
             servers: sensor.servers,
+            migrations,
             max_rows: sensor.max_rows,
             threads: sensor.threads,
             dnstap,

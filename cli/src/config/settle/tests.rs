@@ -1,5 +1,6 @@
 //! Files that are wrong, each with the lines that are said of it; and what is made of those that are right.
 
+mod migrations;
 mod wrong;
 
 use std::fs;

@@ -48,7 +48,7 @@ fn unknown_keys_and_sections_name_the_nearest() {
         "[frobnicate]",
         &[
             "l.toml:1:2: frobnicate: there is no such section; the sections are clickhouse, dnstap, interface, limits, log, metrics, \
-             privacy, process, sensor, spool",
+             migration, privacy, process, sensor, spool",
         ],
     );
     check(

@@ -1,0 +1,137 @@
+//! The options of `lowtide drain`.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use lowtide_aggregate::drain::Migration;
+use lowtide_proto::Timestamp;
+
+use super::report::absolute;
+use crate::config::options::DrainSettings;
+use crate::duration;
+use crate::error::Error;
+use crate::pipeline::DrainOptions;
+
+const EXAMPLES: &str = "\
+Examples:
+  Is the old provider still asked, by what was captured beside its servers:
+    lowtide drain --config migration.toml ns1/*.pcap.gz ns2/*.pcap.gz
+
+  The verdict as it was at a moment, in a script:
+    lowtide drain --config migration.toml --at 2026-03-08T12:00:00Z --json ns1/*.pcap | jq -r '.migrations[] | .name, .verdict'
+
+  Who still asks, of one migration in a file of several:
+    lowtide drain --config /etc/lowtide/lowtide.toml --migration to-provider-b --top 50 ns1.dnstap.zst
+
+  A migration, as deploy/lowtide.toml explains it:
+    [[migration]]
+    name = \"to-provider-b\"
+    zones = [\"example.net\"]
+    old = [\"ns1.old.example=192.0.2.53\"]
+    new = [\"ns1.new.example=198.51.100.53\"]
+    cutover = \"2026-03-01T09:30:00Z\"
+    parent_ns_ttl = \"2d\"";
+
+const EXIT_CODES: &str = "\
+Verdicts, for each zone and old server; a migration's is the worst of them:
+  drained      no cache leads there any more, and nobody asked for the quiet period, all of which was watched
+  draining     it is still asked, or may be, and that will pass
+  not-closing  a server still serves what leads resolvers there; it is named
+  active       there was no cutover yet
+  unknown      nobody was seen to ask, but the evidence has holes; they are named
+
+What counts as watched:
+  A file saw from its first frame to its last, whatever these are; a longer silence than --max-silence is a hole, as a tap that shows
+  nothing may be dead. So the capture of an old server should hold more than its DNS traffic: at least what keeps it from being silent.
+  What is cut off by damage or by the snap length is a hole. A sensor watches a server when it ever shows a message of it, at the
+  server's side: a resolver's dnstap does not. All sensors that watch a server have to be whole, as they may be sites of one address.
+  The files of one folder are one sensor's rotated capture, unless they overlap in time or differ in kind: then each stands for itself.
+
+Exit codes:
+  0  all migrations are drained
+  1  failed, or an input is damaged (unless --lenient); the verdict is printed all the same
+  2  the command line or the configuration is wrong
+  3  at least one migration is not drained
+  4  at least one is unknown, and all others are drained";
+
+/// What `lowtide drain` takes.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"))]
+pub struct DrainArgs {
+    /// Captures to read as one timeline; `-` is standard input
+    ///
+    /// pcap, pcapng or dnstap (Frame Streams), as they are or compressed, in any order.
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+
+    /// The configuration with the migrations (TOML), as deploy/lowtide.toml explains it
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+
+    /// Only this migration; may be given more than once
+    #[arg(long = "migration", value_name = "NAME")]
+    migrations: Vec<String>,
+
+    /// The moment of the verdict: RFC 3339 or a date (UTC) [default: that of the last frame]
+    ///
+    /// What was captured later is not looked at. After the end of all files nobody looked, so that nothing is drained.
+    #[arg(long, value_name = "TIME", value_parser = at)]
+    at: Option<Timestamp>,
+
+    /// How long a file may show no frame at all until that is a hole in the evidence [e.g. 30s, 1h]
+    #[arg(long, value_name = "DURATION", default_value = "15m", value_parser = duration::parse)]
+    max_silence: Duration,
+
+    /// Clients that are listed, of each migration
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub top: usize,
+
+    /// Print the verdicts as JSON (schema lowtide.drain/1) instead of text
+    #[arg(long)]
+    pub json: bool,
+
+    /// Let a damaged input not decide on the exit code; it is a hole in the evidence all the same
+    #[arg(long)]
+    pub lenient: bool,
+
+    /// Show no progress
+    #[arg(long, short)]
+    pub quiet: bool,
+}
+
+impl DrainArgs {
+    /// What the pipeline is asked to do.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for a migration that there is not, and when standard input is asked for twice.
+    pub fn options(&self, settings: DrainSettings) -> Result<DrainOptions, Error> {
+        if self.files.iter().filter(|path| *path == Path::new("-")).count() > 1 {
+            return Err(Error::Usage("standard input ('-') can be read only once".to_owned()));
+        }
+        let DrainSettings { migrations, ports } = settings;
+        for name in &self.migrations {
+            if !migrations.iter().any(|migration| migration.name == *name) {
+                let all: Vec<&str> = migrations.iter().map(|migration| migration.name.as_str()).collect();
+                let text = format!("--migration {name}: the configuration has {}", all.join(", "));
+                return Err(Error::Usage(text));
+            }
+        }
+        let is_asked =
+            |migration: &Migration| self.migrations.is_empty() || self.migrations.contains(&migration.name);
+        Ok(DrainOptions {
+            files: self.files.clone(),
+            migrations: migrations.into_iter().filter(is_asked).collect(),
+            ports,
+            at: self.at,
+            max_silence: self.max_silence,
+        })
+    }
+}
+
+fn at(text: &str) -> Result<Timestamp, String> {
+    let time = absolute(text.trim()).ok_or_else(|| {
+        "write a time such as 2026-03-01T09:30:00Z, or a date such as 2026-03-01".to_owned()
+    })?;
+    u64::try_from(time.as_nanosecond()).map(Timestamp).map_err(|_| "must be from 1970 to 2554".to_owned())
+}
