@@ -113,6 +113,7 @@ section! {
         ds_ttl: Off<Duration>,
         quiet_period: Duration,
         near_zero: u64,
+        new_verified: bool,
         set_apart: Vec<Given<Prefix>>,
     }
 }

@@ -109,6 +109,7 @@ fn migration(section: &mut Section<'_, '_>) -> MigrationDraft {
         ds_ttl: section.text("ds_ttl", r#""1d" or "off""#, value::ds_ttl),
         quiet_period: section.text("quiet_period", r#""24h""#, value::ttl),
         near_zero: section.number("near_zero", 0..=1_000_000_000),
+        new_verified: section.flag("new_verified"),
         set_apart: section.texts("set_apart", r#""198.51.100.0/24""#, value::prefix),
     }
 }

@@ -29,6 +29,8 @@ pub fn configuration(parameters: &Parameters) -> String {
     line(format_args!("ds_ttl = \"{}s\"", parameters.parent.ds_ttl));
     line(format_args!("quiet_period = {}", quoted(&duration(parameters.quiet_period))));
     line(format_args!("near_zero = 0"));
+    let is_right = !parameters.mistakes.iter().any(|mistake| mistake == "new-serves-old-ns");
+    line(format_args!("new_verified = {is_right}"));
     line(format_args!("set_apart = [{}]", set_apart(&crowd.clients).join(", ")));
     text
 }
@@ -38,9 +40,7 @@ fn servers(parameters: &Parameters, servers: &[Server]) -> String {
     let one = |server: &Server| -> Vec<String> {
         let text = |address: std::net::IpAddr| match parameters.naming {
             Naming::Vanity => quoted(&address.to_string()),
-            Naming::Provider => {
-                format!("{{ name = {}, address = {} }}", quoted(&server.name), quoted(&address.to_string()))
-            }
+            Naming::Provider => quoted(&format!("{}={address}", server.name)),
         };
         server.addresses().map(text).collect()
     };

@@ -73,6 +73,7 @@ impl Settling<'_> {
                 ds_ttl: value(draft.ds_ttl, None).map_or(0, nanos),
                 quiet_period: nanos(value(draft.quiet_period, QUIET_PERIOD)),
                 near_zero: value(draft.near_zero, 0),
+                new_verified: value(draft.new_verified, false),
                 set_apart: given_list(draft.set_apart).into_iter().map(|prefix| prefix.value).collect(),
             });
         }
