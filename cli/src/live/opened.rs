@@ -181,7 +181,7 @@ fn prepare_spool(options: &RunOptions) -> Result<(), Error> {
             said(&error)
         ))
     };
-    std::fs::create_dir_all(dir).map_err(failed)?;
+    lowtide_store::spool::make_dir(dir).map_err(failed)?;
     let process = &options.process;
     let owner = process.user.as_ref().map(|user| user.id);
     let group = process.group.as_ref().map(|group| group.id);
