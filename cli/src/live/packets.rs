@@ -88,7 +88,8 @@ impl Doubt {
 impl Packets {
     /// Nothing read yet.
     pub fn new(producer: Producer, capture: LiveCapture, pairing: Pairing) -> Self {
-        producer.shared().sources.opened(pairing.source());
+        // It was open before the source had a number.
+        producer.shared().sources.opened_at(pairing.source(), Timestamp(0));
         let now = clock::now();
         Self {
             producer,
@@ -170,9 +171,8 @@ impl Packets {
 
     fn reopen(&mut self) {
         let error = self.capture.reopen().err();
-        match self.reopening.news(error.as_ref().map(LiveError::to_string)) {
-            Some(Some(error)) => warn!("{error}"),
-            Some(None) | None => {}
+        if let Some(Some(error)) = self.reopening.news(error.as_ref().map(LiveError::to_string)) {
+            warn!("{error}");
         }
         if error.is_none() {
             info!("{} is back", self.capture.interface());
