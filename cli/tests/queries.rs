@@ -101,10 +101,14 @@ fn every_query_of_the_page_answers() {
     assert_eq!(field("busiest-names", 0, 4), number(&asked).to_string());
     // All sensors but one have rows of coverage throughout.
     assert_eq!(
-        answers["sensor-coverage"].lines().filter(|line| line.split('\t').nth(1) == Some("1")).count(),
+        answers["sensor-coverage"].lines().filter(|line| line.split('\t').nth(2) == Some("1")).count(),
         19
     );
-    assert!(answers["sensor-coverage"].starts_with("sensor-13\t0.98"), "{}", answers["sensor-coverage"]);
+    assert!(
+        answers["sensor-coverage"].starts_with("sensor-13\teth0\t0.98"),
+        "{}",
+        answers["sensor-coverage"]
+    );
     // The servers of the zone: each of the twenty.
     assert_eq!(answers["servers-of-a-zone"].lines().count(), 20);
     let lagging = answers["disagreements"].lines().next().unwrap();

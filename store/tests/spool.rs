@@ -10,6 +10,7 @@ mod support;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, SystemTime};
@@ -261,6 +262,22 @@ fn old_segments_are_dropped() {
     assert_eq!(put(&spool, 9, 100), Put::Stored);
     assert_eq!(segments(dir.path()), [header(9).file_name()]);
     assert_eq!(spool.losses().sum(|reason| reason == Reason::Age).segments, 3);
+}
+
+#[test]
+fn what_waits_is_for_nobody_else() {
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let dir = tempfile::tempdir().unwrap();
+    let (new, old) = (dir.path().join("a/spool"), dir.path().join("old"));
+    fs::create_dir(&old).unwrap();
+    fs::set_permissions(&old, fs::Permissions::from_mode(0o755)).unwrap();
+    for (dir, expected) in [(new, 0o700), (old, 0o755)] {
+        let _spool = filled(&dir, 2, 100);
+        assert_eq!(mode(&dir), expected, "one that is there stays as it is");
+        for name in segments(&dir) {
+            assert_eq!(mode(&dir.join(name)), 0o600);
+        }
+    }
 }
 
 #[test]

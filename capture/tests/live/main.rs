@@ -10,4 +10,5 @@ mod interface;
 mod loss;
 mod net;
 mod open;
+mod program;
 mod xdp;

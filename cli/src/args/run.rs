@@ -48,6 +48,7 @@ How a server is told to send dnstap:
                     dnstap-socket-path: \"/run/lowtide/dnstap.sock\"
                     dnstap-log-auth-query-messages: yes
                     dnstap-log-auth-response-messages: yes
+                    dnstap-send-identity: yes
   Unbound   the same with dnstap-log-client-... and dnstap-log-resolver-...
   dnsdist   fs = newFrameStreamUnixLogger('/run/lowtide/dnstap.sock')
             addAction(AllRule(), DnstapLogAction('ns1', fs))

@@ -202,8 +202,8 @@ impl Running {
             let dnstap = dnstap::Dnstap::new(producer, tap, socket, limits);
             producers.push(spawn("decode", move || dnstap.run())?);
         }
-        for capture in captures {
-            let producer = new_producer(capture.interface());
+        for (reader, capture) in captures {
+            let producer = new_producer(&reader);
             let source = shared.sources.number(capture.interface(), producer.number(), packets::GONE);
             let pairing = Pairing::new(source, limits, clock::now());
             let packets = packets::Packets::new(producer, capture, pairing);

@@ -19,8 +19,8 @@ use crate::{connection, guard, metrics};
 pub struct Opened {
     /// Sockets that take dnstap.
     pub taps: Vec<Tap>,
-    /// Handles of interfaces.
-    pub captures: Vec<LiveCapture>,
+    /// Handles of interfaces, each with the name of who reads it.
+    pub captures: Vec<(String, LiveCapture)>,
     /// Where metrics are served.
     pub metrics: Option<metrics::server::Listener>,
     /// ClickHouse, its certificates read.
@@ -40,7 +40,7 @@ impl Opened {
             for warning in handles.iter().flat_map(LiveCapture::warnings) {
                 warn!("{}: {warning}", interface.name);
             }
-            captures.extend(handles);
+            captures.extend(readers(&interface.name, handles));
         }
         let mut taps = Vec::new();
         for dnstap in &options.dnstap {
@@ -66,6 +66,15 @@ impl Opened {
         }
         Ok(())
     }
+}
+
+/// Names who reads each handle: of several, each is told apart, or their metrics would be one's.
+fn readers<T>(interface: &str, handles: Vec<T>) -> impl Iterator<Item = (String, T)> {
+    let several = handles.len() > 1;
+    handles.into_iter().enumerate().map(move |(number, handle)| match several {
+        true => (format!("{interface}#{number}"), handle),
+        false => (interface.to_owned(), handle),
+    })
 }
 
 /// The sources as the operator gave them.
@@ -172,7 +181,7 @@ fn prepare_spool(options: &RunOptions) -> Result<(), Error> {
             said(&error)
         ))
     };
-    std::fs::create_dir_all(dir).map_err(failed)?;
+    lowtide_store::spool::make_dir(dir).map_err(failed)?;
     let process = &options.process;
     let owner = process.user.as_ref().map(|user| user.id);
     let group = process.group.as_ref().map(|group| group.id);
@@ -184,5 +193,17 @@ fn directory(file: &Path) -> PathBuf {
     match file.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
         _ => PathBuf::from("."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn readers_of_one_interface_are_told_apart() {
+        let names = |handles| readers("eth0", handles).map(|(name, ())| name).collect::<Vec<_>>();
+        assert_eq!(names(vec![()]), ["eth0"]);
+        assert_eq!(names(vec![(), ()]), ["eth0#0", "eth0#1"]);
     }
 }

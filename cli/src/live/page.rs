@@ -147,7 +147,7 @@ impl Page {
                 let labels = [("source", name), ("reason", reason)];
                 page.counter(
                     "source_lost",
-                    "What was lost of a source: frames, or milliseconds where the reason ends in _ms",
+                    "What was lost of a source: frames, milliseconds where the reason ends in _ms, else what the reason says",
                     &labels,
                     count,
                 );

@@ -22,6 +22,8 @@ pub struct Source {
     pub name: String,
     /// Which producer reads it.
     pub producer: usize,
+    /// Those that read it as well: other handles of an interface.
+    pub others: Vec<usize>,
     /// How many open ways there are to it: connections of a sender, handles of an interface.
     pub ways: usize,
     /// Why there is none, when there is none: the name of a loss in milliseconds.
@@ -40,6 +42,13 @@ pub struct Source {
     gaps: Vec<(Timestamp, Timestamp)>,
 }
 
+impl Source {
+    /// All producers that read it.
+    pub fn producers(&self) -> impl Iterator<Item = usize> + '_ {
+        std::iter::once(self.producer).chain(self.others.iter().copied())
+    }
+}
+
 #[derive(Debug, Default)]
 struct State {
     sources: Vec<Source>,
@@ -56,11 +65,14 @@ impl Sources {
     /// The number of a source, which is new when its name is; a way to it is yet to be opened.
     pub fn number(&self, name: &str, producer: usize, gone: &'static str) -> usize {
         let mut state = self.state();
-        if let Some(&number) = state.numbers.get(name) {
-            return number;
-        }
         let full = state.sources.len() >= MAX_SOURCES;
-        if full && let Some(&number) = state.numbers.get(OTHERS) {
+        let known = state.numbers.get(name).or_else(|| state.numbers.get(OTHERS).filter(|_| full));
+        if let Some(&number) = known {
+            if let Some(source) = state.sources.get_mut(number)
+                && source.producers().all(|its| its != producer)
+            {
+                source.others.push(producer);
+            }
             return number;
         }
         let name = if full { OTHERS } else { name };
@@ -69,6 +81,7 @@ impl Sources {
         state.sources.push(Source {
             name: name.to_owned(),
             producer,
+            others: Vec::new(),
             ways: 0,
             gone,
             frames: 0,
@@ -193,6 +206,16 @@ mod tests {
         sources.opened(eth0);
         sources.closed(eth0);
         assert_eq!(sources.all().iter().map(|source| source.ways).collect::<Vec<_>>(), [1, 0, 0]);
+    }
+
+    #[test]
+    fn a_source_knows_all_who_read_it() {
+        let sources = Sources::default();
+        for producer in [1, 2, 1, 3] {
+            sources.number("eth0", producer, "gone_ms");
+        }
+        let all = sources.all();
+        assert_eq!(all[0].producers().collect::<Vec<_>>(), [1, 2, 3]);
     }
 
     #[test]

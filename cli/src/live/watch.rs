@@ -115,7 +115,8 @@ impl Watch {
     pub fn look(&mut self) -> Found {
         let passed = self.steps.look();
         let ages = self.shared.ages();
-        let is_wedged = |source: &Source| ages.get(source.producer).is_some_and(|age| *age > WEDGED);
+        let is_old = |producer: usize| ages.get(producer).is_some_and(|age| *age > WEDGED);
+        let is_wedged = |source: &Source| source.producers().any(is_old);
         let sources = self.shared.sources.all();
         let mut gaps = Gaps::of(&self.shared, self.width);
         let found = Found {

@@ -24,7 +24,7 @@ const CLIENT: [u8; 4] = [203, 0, 113, 77];
 
 /// Cut over at 01:00, an hour of TTL, two hours of quiet.
 const PLAN: &str = "[[migration]]\nname = 'm'\nzones = ['corp.example']\nold = ['192.0.2.53']\nnew = ['198.51.100.53']\n\
-    cutover = '2026-03-01T01:00:00Z'\nparent_ns_ttl = '1h'\nquiet_period = '2h'\n";
+    cutover = '2026-03-01T01:00:00Z'\nparent_ns_ttl = '1h'\nquiet_period = '2h'\nnew_verified = true\n";
 
 /// A folder with a plan and captures.
 struct Case {
@@ -291,7 +291,7 @@ fn migrations_are_chosen_by_name_and_the_worst_decides() {
     let mut case = Case::new();
     case.plan.push_str(
         "[[migration]]\nname = 'other'\nzones = ['other.example']\nold = ['192.0.2.200']\ncutover = '2026-03-01T01:00:00Z'\n\
-         parent_ns_ttl = '1h'\nquiet_period = '2h'\n",
+         parent_ns_ttl = '1h'\nquiet_period = '2h'\nnew_verified = true\n",
     );
     case.file("a.pcap", drained());
     case.check(&["a.pcap"], 3, "drained", "quiet");

@@ -116,14 +116,6 @@ pub struct Coverage {
     pub heartbeats: u64,
 }
 
-impl Coverage {
-    /// Whether it owns up to having missed something.
-    pub fn has_gap(&self) -> bool {
-        let gaps = ["stalled_ms", "disconnected_ms", "queue_full"];
-        self.unknown > 0 || gaps.iter().any(|gap| self.lost.get(*gap).is_some_and(|lost| *lost > 0))
-    }
-}
-
 /// What was received: the counts by role and transport.
 #[derive(Debug)]
 pub struct Seen {
@@ -274,6 +266,18 @@ impl Tap {
              SETTINGS output_format_json_quote_64bit_integers = 0 FORMAT JSONEachRow"
         );
         serde_json::from_str(&self.database.try_query(&sql).ok()?).ok()
+    }
+
+    /// What was lost for a reason in the intervals from one time to another, both in ClickHouse's form.
+    pub fn lost_within(&self, reason: &str, from: &str, to: &str) -> u64 {
+        let sql = format!(
+            "SELECT max(lost) FROM (
+                 SELECT sum(lost['{reason}']) AS lost FROM coverage
+                 WHERE sensor = '{SENSOR}' AND server = '' AND interval >= toDateTime('{from}', 'UTC') AND interval <= toDateTime('{to}', 'UTC')
+                 GROUP BY source
+             )"
+        );
+        self.database.try_query(&sql).map_or(0, |lost| lost.parse().unwrap())
     }
 
     /// Ends the receiver, which must go well; what ClickHouse has then.

@@ -1,7 +1,8 @@
 //! Writing and reading the file of a segment.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use lowtide_proto::Cursor;
@@ -68,7 +69,9 @@ impl Draft {
         let length = u32::try_from(json.len()).ok().filter(|length| *length <= MAX_HEADER);
         let Some(length) = length else { return Err(SegmentError::Header("too long".to_owned())) };
 
-        let file = File::create(&draft.temporary)?;
+        let mut options = OpenOptions::new();
+        // Also where the directory is older, or another's: it holds addresses of clients.
+        let file = options.write(true).create(true).truncate(true).mode(0o600).open(&draft.temporary)?;
         let mut out = Summing { file, sum: Xxh3::new(), octets: 0 };
         let mut start = Vec::with_capacity(PREFIX + json.len());
         start.extend_from_slice(MAGIC);

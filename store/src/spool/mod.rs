@@ -24,7 +24,7 @@ pub use index::Backlog;
 pub(crate) use index::{Claim, Next};
 use index::{Index, Record};
 pub use loss::{Loss, LossKey, Losses, Reason};
-pub use open::{ALIVE, ASIDE};
+pub use open::{ALIVE, ASIDE, make_dir};
 
 use crate::segment::{Draft, Header, Segment, SegmentError};
 

@@ -1,7 +1,8 @@
 //! Opening a spool: taking the lock, finishing what a killed process left, listing what waits.
 
-use std::fs::{self, DirEntry, File, TryLockError};
+use std::fs::{self, DirBuilder, DirEntry, File, TryLockError};
 use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Condvar, Mutex};
@@ -58,7 +59,7 @@ impl Spool {
     /// [`SpoolError::InUse`] when another lowtide has it, [`SpoolError::Directory`] when it cannot be used.
     pub fn open(dir: &Path, options: SpoolOptions) -> Result<Self, SpoolError> {
         let trouble = |error| SpoolError::Directory(dir.to_owned(), error);
-        fs::create_dir_all(dir).map_err(trouble)?;
+        make_dir(dir).map_err(trouble)?;
         // Open for reading only, so that a spool on a read-only medium can be delivered too.
         let path = dir.join(LOCK);
         if !path.exists() {
@@ -190,6 +191,17 @@ impl Spool {
         fs::rename(path, &target)?;
         Ok(target)
     }
+}
+
+/// Makes a spool's directory and, where it is missing, what leads there. Rows hold addresses of clients: it is for nobody else.
+///
+/// # Errors
+/// The file system's.
+pub fn make_dir(dir: &Path) -> io::Result<()> {
+    if let Some(parent) = dir.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    DirBuilder::new().recursive(true).mode(0o700).create(dir)
 }
 
 /// Whether a name has the form of [`file_name`](segment::Header::file_name): it begins with a time and ends with a digest.

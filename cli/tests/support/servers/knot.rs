@@ -3,6 +3,7 @@
 //! Its queue per thread cannot be lengthened: several threads, so that load over several connections has several queues.
 
 use std::fs;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -21,7 +22,17 @@ impl Knot {
     /// Starts it, with dnstap into a socket or without.
     #[track_caller]
     pub fn start(tap: Option<&Path>) -> Self {
-        let mut running = Running::new();
+        Self::run(Running::new(), tap)
+    }
+
+    /// Starts it at an address of a network namespace, without dnstap.
+    #[track_caller]
+    pub fn on(address: Ipv4Addr) -> Self {
+        Self::run(Running::on(address), None)
+    }
+
+    #[track_caller]
+    fn run(mut running: Running, tap: Option<&Path>) -> Self {
         let folder = running.folder.path().display().to_string();
         let (address, port) = (running.address, running.port);
         running.write("load.zone", &zone(ZONE, address));

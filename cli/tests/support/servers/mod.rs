@@ -88,6 +88,11 @@ impl Running {
         Self { address, port, folder: TempDir::new().unwrap(), process: None }
     }
 
+    /// The same at an address that only a network namespace of the test's has, where all ports are free.
+    fn on(address: Ipv4Addr) -> Self {
+        Self { address, port: 53, folder: TempDir::new().unwrap(), process: None }
+    }
+
     /// A path in its folder.
     fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
