@@ -138,11 +138,13 @@ fn after_the_end_of_all_files_nobody_looked() {
     let case = Case::new();
     case.file("a.pcap", drained());
     case.check(
-        &["--at", "2026-03-01T06:10:00Z", "a.pcap"],
+        &["--at", "2026-03-01T06:20:00Z", "a.pcap"],
         4,
         "unknown",
-        "06:10:00.000000000Z: a.pcap: nobody looked",
+        "06:20:00.000000000Z: a.pcap: nobody looked",
     );
+    // Evidence is always a little behind: the quiet period is then one that ended with it.
+    case.check(&["--at", "2026-03-01T06:10:00Z", "a.pcap"], 0, "drained", "quiet");
     case.check(&["--at", "2027-03-01", "a.pcap"], 4, "unknown", "nobody looked");
 }
 
