@@ -1,9 +1,12 @@
 //! The thread that decodes what dnstap senders sent.
 //!
 //! Another thread reads the sockets and never waits for this one ([`lowtide_capture::tap`]); chunks of frames come over its queue.
-//! A sender's connection is paired for itself; its frames are counted under the sender's identity, which each frame names.
+//! A sender's connection is paired for itself; its frames are counted under the sender's identity, which each frame names. One
+//! that names none is who it is by its connection, its user or address: two servers must not be taken for one, of which
+//! one may be silent unseen.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -25,6 +28,9 @@ pub const DISCONNECTED: &str = "disconnected_ms";
 /// Frames that were read and discarded, because what reads them was behind.
 const QUEUE_FULL: &str = "queue_full";
 
+/// Connections that ended while others went on: how much of the source's traffic came by them, nobody can tell.
+const ENDED: &str = "connections_ended";
+
 /// Octets of an identity that are kept.
 const MAX_IDENTITY: usize = 128;
 
@@ -37,7 +43,8 @@ struct Feed {
     /// The socket that it came by, as a source.
     socket: usize,
     pairing: Pairing,
-    identity: Vec<u8>,
+    /// As the latest message says; `None` before the first.
+    identity: Option<Vec<u8>>,
     /// Sources that it has named, each opened once.
     sources: Vec<usize>,
     /// Chunks that were taken.
@@ -94,7 +101,7 @@ impl Dnstap {
         for octets in chunk.frames() {
             let frame = DnstapFrame::parse(octets, feed.pairing.latest());
             if let Ok(view) = &frame.view
-                && view.identity.unwrap_or_default() != feed.identity
+                && feed.identity.as_deref() != Some(view.identity.unwrap_or_default())
             {
                 feed.turn_to(view.identity.unwrap_or_default(), producer);
             }
@@ -156,8 +163,15 @@ impl Dnstap {
             // Other connections may be open, so that this is no gap: but what was on its way in this one is lost.
             self.producer.coverage().unknown(feed.pairing.source(), closed);
         }
+        let is_socket_alone = feed.sources.is_empty();
         for &source in feed.sources.iter().chain([&feed.socket]) {
-            self.producer.shared().sources.closed_at(source, closed);
+            let left = self.producer.shared().sources.closed_at(source, closed);
+            // Where it was known by a name, that is where it is missed.
+            let is_missed = source != feed.socket || is_socket_alone;
+            if left > 0 && is_missed && feed.status.close_reason().is_some_and(is_by_itself) {
+                self.producer.coverage().lost(source, closed, ENDED, 1);
+                self.producer.coverage().unknown(source, closed);
+            }
         }
         self.producer.finish(feed.pairing);
         self.tap.forget(id);
@@ -189,7 +203,7 @@ impl Feed {
             status: Arc::clone(status),
             socket,
             pairing: Pairing::new(socket, limits, clock::now()),
-            identity: Vec::new(),
+            identity: None,
             sources: Vec::new(),
             taken: 0,
             outstanding: 0,
@@ -198,20 +212,21 @@ impl Feed {
     }
 
     fn title(&self) -> String {
-        let identity = String::from_utf8_lossy(&self.identity);
+        let identity = String::from_utf8_lossy(self.identity.as_deref().unwrap_or_default());
         format!("{} ({})", self.status.peer(), if identity.is_empty() { "no identity" } else { &identity })
     }
 
     /// What follows is of another identity.
     #[cold]
     fn turn_to(&mut self, identity: &[u8], producer: &Producer) {
-        self.identity = identity.to_vec();
+        self.identity = Some(identity.to_vec());
         let sources = &producer.shared().sources;
         let Some(socket) = sources.name(self.socket) else { return };
-        let source = match shown(identity) {
-            name if name.is_empty() => self.socket,
-            name => sources.number(&format!("{socket} {name}"), producer.number(), DISCONNECTED),
+        let name = match shown(identity) {
+            name if name.is_empty() => host(self.status.peer()),
+            name => name,
         };
+        let source = sources.number(&format!("{socket} {name}"), producer.number(), DISCONNECTED);
         if source != self.socket && !self.sources.contains(&source) {
             // Who it is, it says with its first frame; there, it was before.
             sources.opened_at(source, clock::at(self.status.begun()));
@@ -240,8 +255,40 @@ const fn is_broken(reason: CloseReason) -> bool {
     matches!(reason, Cut | Failed(_) | FrameTimeout | Protocol(_))
 }
 
+/// Whether a connection ended while this side would have gone on.
+const fn is_by_itself(reason: CloseReason) -> bool {
+    !matches!(reason, CloseReason::Shutdown)
+}
+
+/// What of a peer stays the same when it connects again: a user without the process, an address without the port.
+fn host(peer: &str) -> String {
+    match peer.parse::<SocketAddr>() {
+        Ok(address) => address.ip().to_canonical().to_string(),
+        Err(_) => peer.split_once(" pid ").map_or(peer, |(user, _)| user).to_owned(),
+    }
+}
+
 /// An identity as part of a source's name.
 fn shown(identity: &[u8]) -> String {
     let identity = identity.get(..MAX_IDENTITY).unwrap_or(identity);
     String::from_utf8_lossy(identity).chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_is_the_same_when_it_connects_again() {
+        let peers = [
+            "uid 0 pid 17",
+            "uid 53",
+            "unknown",
+            "192.0.2.1:5300",
+            "[::ffff:192.0.2.1]:1",
+            "[2001:db8::1]:9",
+        ];
+        let hosts = ["uid 0", "uid 53", "unknown", "192.0.2.1", "192.0.2.1", "2001:db8::1"];
+        assert_eq!(peers.map(host), hosts);
+    }
 }

@@ -106,14 +106,15 @@ impl Sources {
         self.closed_at(number, clock::now());
     }
 
-    /// A way to the source has been closed since then.
-    pub fn closed_at(&self, number: usize, at: Timestamp) {
-        if let Some(source) = self.state().sources.get_mut(number) {
+    /// A way to the source has been closed since then; how many are still open.
+    pub fn closed_at(&self, number: usize, at: Timestamp) -> usize {
+        self.state().sources.get_mut(number).map_or(0, |source| {
             source.ways = source.ways.saturating_sub(1);
             if source.ways == 0 {
                 source.away = at;
             }
-        }
+            source.ways
+        })
     }
 
     /// When there was no way to each source, up to `now`, since this was last asked; by number, in order.
@@ -203,9 +204,9 @@ mod tests {
         let number = sources.number("unix:/s ns1", 0, "disconnected_ms");
         sources.opened_at(number, Timestamp(start));
         sources.opened_at(number, at(1));
-        sources.closed_at(number, at(2));
+        assert_eq!(sources.closed_at(number, at(2)), 1);
         assert_eq!(sources.take_gaps(at(3)), [vec![]], "the other is still there");
-        sources.closed_at(number, at(4));
+        assert_eq!(sources.closed_at(number, at(4)), 0);
         sources.opened_at(number, at(5));
         sources.closed_at(number, at(6));
         assert_eq!(sources.take_gaps(at(7)), [vec![(at(4), at(5)), (at(6), at(7))]]);

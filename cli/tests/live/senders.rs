@@ -252,8 +252,44 @@ fn one_of_two_connections_is_gone_inside_a_frame() {
     drop(stays);
     let rows = Rows { server: &server, database: "inside" };
     let story = story(&rows, " ns1");
-    assert!(story.iter().all(|&(_, lost, _)| lost == 0), "{story:?}");
-    assert_eq!(story.iter().filter(|&&(.., unknown)| unknown == 1).count(), 1, "{story:?}");
+    let missed: Vec<_> =
+        story.iter().filter(|&&(.., unknown)| unknown == 1).map(|&(_, lost, _)| lost).collect();
+    assert_eq!(missed, [1], "{story:?}");
+    assert_eq!(rows.lost("connections_ended"), 1);
+}
+
+#[test]
+fn one_of_two_without_a_name_leaves() {
+    if skipped() {
+        return;
+    }
+    let server = Server::start();
+    let place = Place::new(Some(&server.url("nameless")));
+    let mut run = place.start();
+    // They are of one user, and nothing else tells them apart. A third has a name, by which it is missed.
+    let (mut stays, mut goes, mut named) = (place.sender(), place.sender(), place.sender());
+    stays.send(pairs("", now(), 1));
+    goes.send(pairs("", now(), 1));
+    named.send(pairs("named", now(), 1));
+    run.counted(6);
+    goes.finish();
+    named.finish();
+    run.said_times("has gone: the sender stopped", 2);
+    pause(Duration::from_millis(2_100));
+    run.stop();
+    drop(stays);
+    let rows = Rows { server: &server, database: "nameless" };
+    let source = rows
+        .query("SELECT DISTINCT source FROM coverage WHERE frames > 0 ORDER BY source")
+        .replace("named", "");
+    let socket = format!("unix:{}", place.socket().display());
+    let user = nix::unistd::getuid();
+    assert_eq!(source, format!("{socket} \n{socket} uid {user}"));
+    let story = story(&rows, &format!(" uid {user}"));
+    let missed: Vec<_> =
+        story.iter().filter(|&&(.., unknown)| unknown == 1).map(|&(_, lost, _)| lost).collect();
+    assert_eq!(missed, [1], "{story:?}");
+    assert_eq!(rows.lost("connections_ended"), 1, "not of the socket: who has a name is missed by it");
 }
 
 #[test]
@@ -319,5 +355,5 @@ fn one_that_says_nothing_of_itself_and_one_that_says_start_alone() {
     let rows = Rows { server: &server, database: "plain" };
     assert_eq!(rows.traffic("answered"), 10);
     let source = rows.query("SELECT DISTINCT source FROM coverage WHERE frames > 0");
-    assert_eq!(source, format!("unix:{}", place.socket().display()));
+    assert_eq!(source, format!("unix:{} uid {}", place.socket().display(), nix::unistd::getuid()));
 }
