@@ -12,11 +12,11 @@ use std::time::Instant;
 
 use crossbeam::channel::RecvTimeoutError;
 use lowtide_aggregate::MatcherLimits;
-use lowtide_capture::tap::{Chunk, CloseReason, SenderStatus, TapHandle};
+use lowtide_capture::tap::{Chunk, CloseReason, SenderStatus, TapCounters, TapHandle};
 use lowtide_proto::Timestamp;
 use lowtide_proto::dnstap::DnstapFrame;
 use lowtide_proto::time::NANOS_PER_SECOND;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::clock;
 use super::producer::{Pairing, Producer, TICK};
@@ -30,6 +30,12 @@ const QUEUE_FULL: &str = "queue_full";
 
 /// Connections that ended while others went on: how much of the source's traffic came by them, nobody can tell.
 const ENDED: &str = "connections_ended";
+
+/// Connections for which there was no room: any of them may have been a server's.
+const REFUSED: &str = "senders_refused";
+
+/// Label of the reason for which a connection that says nothing ends when there is no room.
+const DISPLACED: &str = CloseReason::Displaced.label();
 
 /// Octets of an identity that are kept.
 const MAX_IDENTITY: usize = 128;
@@ -63,12 +69,23 @@ pub struct Dnstap {
     feeds: HashMap<u64, Feed>,
     outstanding: usize,
     rarely: Rarely,
+    /// What the sockets had counted at the last look.
+    counters: TapCounters,
 }
 
 impl Dnstap {
     /// Nothing read yet. `socket` is the source of the tap's only listener.
     pub fn new(producer: Producer, tap: Arc<TapHandle>, socket: usize, limits: MatcherLimits) -> Self {
-        Self { producer, tap, socket, limits, feeds: HashMap::new(), outstanding: 0, rarely: Rarely::new() }
+        Self {
+            producer,
+            tap,
+            socket,
+            limits,
+            feeds: HashMap::new(),
+            outstanding: 0,
+            rarely: Rarely::new(),
+            counters: TapCounters::default(),
+        }
     }
 
     /// The thread's work.
@@ -129,6 +146,7 @@ impl Dnstap {
             feed.outstanding = feed.pairing.outstanding();
         }
         self.part_with_gone();
+        self.refusals(now);
         self.outstanding = self.feeds.values().map(|feed| feed.outstanding).sum();
         self.producer.publish(self.outstanding);
     }
@@ -177,6 +195,22 @@ impl Dnstap {
         self.tap.forget(id);
     }
 
+    /// Tells of those who were turned away since the last look.
+    fn refusals(&mut self, now: Timestamp) {
+        let counters = self.tap.counters();
+        let before = std::mem::replace(&mut self.counters, counters);
+        let turned_away = |counters: &TapCounters| counters.refused + counters.closed(DISPLACED);
+        let refused = turned_away(&counters).saturating_sub(turned_away(&before));
+        if refused == 0 {
+            return;
+        }
+        self.producer.coverage().lost(self.socket, now, REFUSED, refused);
+        self.producer.coverage().unknown(self.socket, now);
+        if self.rarely.may() {
+            warn!("{refused} connections were turned away: there are as many as max_senders allows");
+        }
+    }
+
     /// Reads what is there, and ends.
     fn end(mut self) {
         // The sockets are read for the last time, and closed; what is in the queue is all there is.
@@ -192,6 +226,7 @@ impl Dnstap {
         for id in ids {
             self.part(id, now);
         }
+        self.refusals(now);
         self.producer.close();
     }
 }

@@ -357,3 +357,40 @@ fn one_that_says_nothing_of_itself_and_one_that_says_start_alone() {
     let source = rows.query("SELECT DISTINCT source FROM coverage WHERE frames > 0");
     assert_eq!(source, format!("unix:{} uid {}", place.socket().display(), nix::unistd::getuid()));
 }
+
+#[test]
+fn one_for_whom_there_is_no_room() {
+    if skipped() {
+        return;
+    }
+    let server = Server::start();
+    let mut place = Place::new(Some(&server.url("room")));
+    place.arguments.retain(|argument| argument != "--dnstap" && !argument.starts_with("unix:"));
+    place.configure(&format!("[[dnstap]]\nlisten = 'unix:{}'\nmax_senders = 2\n", place.socket().display()));
+    let mut run = place.start();
+    let mut senders = [place.sender(), place.sender()];
+    for (sender, name) in senders.iter_mut().zip(["a", "b"]) {
+        sender.send(pairs(name, now(), 1));
+    }
+    run.counted(4);
+    let mut refused = UnixStream::connect(place.socket()).unwrap();
+    assert_eq!(refused.read(&mut [0]).unwrap_or(0), 0, "it is closed");
+    run.said("1 connections were turned away");
+    senders.into_iter().for_each(Sender::finish);
+    run.said_times("has gone", 2);
+    // Two that say nothing, and one for which the first of them gives way.
+    let mut silent = UnixStream::connect(place.socket()).unwrap();
+    let _other = UnixStream::connect(place.socket()).unwrap();
+    let last = place.sender();
+    assert_eq!(silent.read(&mut [0]).unwrap_or(0), 0, "it is closed");
+    run.said_times("1 connections were turned away", 2);
+    drop(last);
+    run.stop();
+    let rows = Rows { server: &server, database: "room" };
+    assert_eq!(rows.lost("senders_refused"), 2);
+    let socket = format!("unix:{}", place.socket().display());
+    let known = rows.number(&format!(
+        "SELECT countIf(lost['senders_refused'] > 0 AND NOT unknown) FROM coverage WHERE source = '{socket}'"
+    ));
+    assert_eq!(known, 0, "who was not let in may have had something to say");
+}
