@@ -146,7 +146,7 @@ impl Dnstap {
             feed.outstanding = feed.pairing.outstanding();
         }
         self.part_with_gone();
-        self.refusals(now);
+        self.missed(now);
         self.outstanding = self.feeds.values().map(|feed| feed.outstanding).sum();
         self.producer.publish(self.outstanding);
     }
@@ -195,11 +195,15 @@ impl Dnstap {
         self.tap.forget(id);
     }
 
-    /// Tells of those who were turned away since the last look.
-    fn refusals(&mut self, now: Timestamp) {
+    /// Tells of those who were turned away, or forgotten for others, since the last look.
+    fn missed(&mut self, now: Timestamp) {
         let counters = self.tap.counters();
         let before = std::mem::replace(&mut self.counters, counters);
         let turned_away = |counters: &TapCounters| counters.refused + counters.closed(DISPLACED);
+        if counters.dropped_senders > before.dropped_senders {
+            // What was discarded of them, or how they ended, is told by nobody.
+            self.producer.coverage().unknown(self.socket, now);
+        }
         let refused = turned_away(&counters).saturating_sub(turned_away(&before));
         if refused == 0 {
             return;
@@ -226,7 +230,7 @@ impl Dnstap {
         for id in ids {
             self.part(id, now);
         }
-        self.refusals(now);
+        self.missed(now);
         self.producer.close();
     }
 }
