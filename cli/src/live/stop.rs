@@ -45,7 +45,8 @@ impl Running {
             metrics.stop();
         }
         let (rest, recorded) = rows.recorded();
-        if recorded.is_ok() {
+        // What a thread counted that failed is in no row: the next run is to say so.
+        if recorded.is_ok() && failed == 0 {
             leave(&shared, options, clock::now());
         }
         let left = rest.finish(options.process.stop_timeout / 2);
