@@ -175,7 +175,9 @@ impl Dnstap {
         feed.discarded(&mut self.producer, now);
         let why =
             feed.status.close_reason().map_or_else(|| "lowtide stops".to_owned(), |why| why.to_string());
-        info!("{} has gone: {why}", feed.title());
+        if self.rarely.may() {
+            info!("{} has gone: {why}", feed.title());
+        }
         let closed = feed.status.closed_at().map_or(now, clock::at);
         if feed.status.close_reason().is_some_and(is_broken) {
             // Other connections may be open, so that this is no gap: but what was on its way in this one is lost.
@@ -251,7 +253,7 @@ impl Feed {
     }
 
     fn title(&self) -> String {
-        let identity = String::from_utf8_lossy(self.identity.as_deref().unwrap_or_default());
+        let identity = shown(self.identity.as_deref().unwrap_or_default());
         format!("{} ({})", self.status.peer(), if identity.is_empty() { "no identity" } else { &identity })
     }
 
@@ -307,7 +309,7 @@ fn host(peer: &str) -> String {
     }
 }
 
-/// An identity as part of a source's name.
+/// An identity as part of a source's name, or of a line in the log.
 fn shown(identity: &[u8]) -> String {
     let identity = identity.get(..MAX_IDENTITY).unwrap_or(identity);
     String::from_utf8_lossy(identity).chars().map(|c| if c.is_control() { '?' } else { c }).collect()
@@ -316,6 +318,12 @@ fn shown(identity: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_identity_is_no_line_of_its_own() {
+        assert_eq!(shown(b"ns1\n2026 ERROR \x1b[2J"), "ns1?2026 ERROR ?[2J");
+        assert_eq!(shown(&[b'a'; 1_000]).len(), MAX_IDENTITY);
+    }
 
     #[test]
     fn a_peer_is_the_same_when_it_connects_again() {
