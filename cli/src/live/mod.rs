@@ -292,7 +292,7 @@ impl Running {
             );
         }
         if let Some(step) = found.stepped {
-            warn!("the clock was set by {:.1} s", step.as_secs_f64());
+            warn!("the clock was set by {:.1} s, or the machine slept", step.as_secs_f64());
         }
         if self.producers.iter().chain(&self.shards).any(JoinHandle::is_finished) {
             let _ = self.shared.happenings.send(Happening::Failed("a thread that counts failed".to_owned()));
