@@ -280,6 +280,7 @@ impl Feed {
     fn discarded(&self, producer: &mut Producer, now: Timestamp) {
         for (second, frames) in self.status.take_discarded() {
             let time = if second == 0 { now } else { Timestamp(second.saturating_mul(NANOS_PER_SECOND)) };
+            let time = producer.coverage().credible(time);
             producer.coverage().lost(self.pairing.source(), time, QUEUE_FULL, frames);
         }
     }

@@ -197,8 +197,19 @@ impl Rest {
 /// Between two cuts at least: a sender whose times leap about closes intervals all the time, and a segment has its price.
 const CUT: Duration = Duration::from_millis(900);
 
+/// After a cut, this many times as long as it took: one segment for each month is many when sources make up their times.
+const REST: u32 = 9;
+
+/// But not longer than this.
+const LONGEST_REST: Duration = Duration::from_secs(10);
+
 /// Losses that are held until they can be told; beyond, the later ones are told with the earlier.
 const HELD: usize = 100_000;
+
+/// When to cut next, after a cut that took so long.
+fn rested(took: Duration) -> Instant {
+    Instant::now() + took.saturating_mul(REST).clamp(CUT, LONGEST_REST)
+}
 
 /// The recorder's thread.
 struct Recording {
@@ -213,7 +224,7 @@ impl Recording {
     /// Records until nobody sends any more; whether all losses are told then. Rows are to be seen soon: when intervals have
     /// ended they are cut into segments.
     fn record(mut self, taken: &Receiver<Recorded>) -> Result<bool, SpoolError> {
-        let (mut last, mut cut, mut due, mut marks) = (None, Instant::now(), None, 0);
+        let (mut last, mut next, mut due, mut marks) = (None, Instant::now() + CUT, None, 0);
         loop {
             let recorded = match due {
                 None => taken.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -228,16 +239,17 @@ impl Recording {
                 Err(RecvTimeoutError::Disconnected) => break,
             }
             if due.is_none() && self.recorder.marks() > marks {
-                due = Some(cut + CUT);
+                due = Some(next);
             }
             if due.is_some_and(|due| due <= Instant::now()) {
+                let began = Instant::now();
                 self.cut()?;
                 marks = self.recorder.marks();
                 if self.untold.is_empty() {
                     // Losses that only this process knows of would go with it, if it were killed.
                     self.watcher.marks.store(marks, Ordering::Release);
                 }
-                (cut, due) = (Instant::now(), None);
+                (next, due) = (rested(began.elapsed()), None);
             }
         }
         self.cut()?;

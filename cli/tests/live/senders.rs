@@ -136,6 +136,43 @@ fn a_backlog_of_an_hour_beside_live_traffic() {
     assert_eq!(rows.lost("clock_steps"), 0);
 }
 
+#[test]
+fn one_that_makes_up_its_times() {
+    const COUNT: u64 = 600_000;
+    if skipped() {
+        return;
+    }
+    let server = Server::start();
+    let place = Place::new(Some(&server.url("made_up")));
+    let mut run = place.start();
+    let mut sender = place.sender();
+    sender.send(pairs("bad", now(), 1_000));
+    run.counted(2_000);
+    let before = run.memory("VmRSS");
+    let (now, year) = (now(), 365 * 86_400 * SECOND);
+    for _ in 0..COUNT / 1_000 {
+        // Most of them could be, and are of a second of their own each.
+        let time = |at: u64| {
+            if at % 10 > 0 { now - fastrand::u64(..20 * year) } else { fastrand::u64(now + year..) }
+        };
+        sender.send((0..1_000).map(|at| Asked::at("bad", time(at), 1).hollow()));
+    }
+    sender.finish();
+    run.counted(2_000 + COUNT);
+    let after = run.memory("VmRSS");
+    assert!(after < before + (96 << 10), "{before} KiB became {after} KiB");
+    let discarded = run.metrics().sum("lowtide_dnstap_frames_discarded_total", &[]);
+    assert_eq!(discarded, 0);
+    run.stop();
+    let rows = Rows { server: &server, database: "made_up" };
+    assert_eq!(rows.number("SELECT sum(frames) FROM coverage WHERE server = ''"), 2_000 + COUNT);
+    let now = now / SECOND;
+    let of = |condition: &str| {
+        rows.number(&format!("SELECT sum(frames) FROM coverage WHERE server = '' AND {condition}"))
+    };
+    assert_eq!(of(&format!("toUnixTimestamp(interval) > {}", now + 3_600)), 0);
+}
+
 /// What coverage says of a source: heartbeats, milliseconds lost and whether more may be, of each interval.
 fn story(rows: &Rows<'_>, source: &str) -> Vec<(u64, u64, u64)> {
     let told = rows.query_rows(&format!(
