@@ -267,7 +267,7 @@ impl Feed {
             name if name.is_empty() => host(self.status.peer()),
             name => name,
         };
-        let source = sources.number(&format!("{socket} {name}"), producer.number(), DISCONNECTED);
+        let source = sources.sender(&format!("{socket} {name}"), producer.number(), DISCONNECTED);
         if source != self.socket && !self.sources.contains(&source) {
             // Who it is, it says with its first frame; there, it was before.
             sources.opened_at(source, clock::at(self.status.begun()));

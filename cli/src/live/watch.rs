@@ -31,6 +31,12 @@ const WEDGED: Duration = Duration::from_secs(5);
 /// A gap of more intervals than this is told from its end: a week of minutes.
 const LONGEST_GAP: u64 = 10_080;
 
+/// Of the time before a start so much is told, and no more than so many rows of it, sources and intervals together.
+const LONGEST_PAUSE: Duration = Duration::from_secs(7 * 86_400);
+
+/// See [`LONGEST_PAUSE`].
+const PAUSE_ROWS: u64 = 100_000;
+
 /// What of a source is lost while the process does not run.
 pub const NOT_RUNNING: &str = "not_running_ms";
 
@@ -103,10 +109,15 @@ impl Watch {
     pub fn not_running(&mut self, sources: &[usize], recorded: Timestamp, last: Timestamp) {
         // Until this is in rows itself, the next run has to say it.
         self.recorded = recorded;
+        let now = super::clock::now();
+        let intervals = PAUSE_ROWS / (sources.len() as u64).max(1);
+        let longest = nanos(LONGEST_PAUSE).min(self.width.saturating_mul(intervals));
+        let earliest = Timestamp(now.0.saturating_sub(longest));
+        let (recorded, last) = (recorded.max(earliest), last.max(earliest));
         let mut gaps = Gaps::of(&self.shared, self.width);
         for &source in sources {
             gaps.tell(source, recorded, last, UNRECORDED);
-            gaps.tell(source, last, super::clock::now(), NOT_RUNNING);
+            gaps.tell(source, last, now, NOT_RUNNING);
         }
     }
 
@@ -137,6 +148,9 @@ impl Watch {
         };
         let away = self.shared.sources.take_gaps(passed.to);
         for (number, (source, away)) in sources.iter().zip(away).enumerate() {
+            if away.is_empty() && source.is_forgotten(passed.to) {
+                continue;
+            }
             if passed.is_back() {
                 for (from, to) in away {
                     gaps.tell(number, from, to, source.gone);
@@ -314,6 +328,21 @@ mod tests {
         };
         assert!(rows.iter().enumerate().all(whole), "{rows:?}");
         assert_eq!(shared.sources.all()[eth0].lost[CLOCK_STEP], 3_600_000);
+    }
+
+    #[test]
+    fn a_long_pause_is_told_from_its_end() {
+        let (mut watch, shared, _taken) = watch();
+        let sources: Vec<_> =
+            (0..50).map(|at| shared.sources.number(&format!("eth{at}"), 0, "gone_ms")).collect();
+        let now = super::super::clock::now();
+        watch.not_running(&sources, at(1_000_000_000), at(1_000_000_600));
+        let rows = told(&shared);
+        let most = usize::try_from(PAUSE_ROWS).unwrap();
+        assert!(rows.len() > most - 100 && rows.len() <= most + 100, "{}", rows.len());
+        assert!(rows.iter().all(|(_, lost, ..)| lost.keys().eq(&[NOT_RUNNING])));
+        assert!(rows[0].0 >= now.0 / SECOND / 60 - PAUSE_ROWS / 50);
+        assert_eq!(watch.recorded(0), at(1_000_000_000), "until it is in rows, the next run has to say it");
     }
 
     #[test]
