@@ -153,7 +153,11 @@ fn one_that_makes_up_its_times() {
     for _ in 0..COUNT / 1_000 {
         // Most of them could be, and are of a second of their own each.
         let time = |at: u64| {
-            if at % 10 > 0 { now - fastrand::u64(..20 * year) } else { fastrand::u64(now + year..) }
+            if !at.is_multiple_of(10) {
+                now - fastrand::u64(..20 * year)
+            } else {
+                fastrand::u64(now + year..)
+            }
         };
         sender.send((0..1_000).map(|at| Asked::at("bad", time(at), 1).hollow()));
     }
