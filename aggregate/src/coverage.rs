@@ -5,9 +5,16 @@ use std::net::Ipv6Addr;
 
 use foldhash::fast::RandomState;
 use lowtide_proto::Timestamp;
+use lowtide_proto::time::NANOS_PER_SECOND;
 
 /// Servers of a source that get rows of their own, beside those that the operator named: a resolver asks thousands.
 const MAX_SERVERS: usize = 64;
+
+/// The beginning of the year 2000, seconds since 1970: no frame that is seen live is older.
+const YEAR_2000: u64 = 946_684_800;
+
+/// Seconds that a source's clock may be ahead of ours.
+const AHEAD: u64 = 86_400;
 
 /// What one source showed in one interval, and what it lost; or what it showed of one server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -71,6 +78,8 @@ pub struct Coverage {
     /// DNS messages before the next frame.
     messages: u64,
     servers: Servers,
+    /// The clock's time, if times are held against it.
+    clock: Option<Timestamp>,
 }
 
 /// Which servers have rows, and what they showed since the rows were last handed out.
@@ -100,6 +109,26 @@ impl Coverage {
             current: CoverageRow::default(),
             messages: 0,
             servers: Servers::default(),
+            clock: None,
+        }
+    }
+
+    /// From now on this is the clock's time, and what pretends to be of a time that cannot be counts as seen at this one.
+    pub const fn set_clock(&mut self, now: Timestamp) {
+        self.clock = Some(now);
+    }
+
+    /// A frame's time, or the clock's, when that time is before the year 2000 or more than a day ahead of the clock.
+    #[inline]
+    pub fn credible(&self, time: Timestamp) -> Timestamp {
+        match self.clock {
+            Some(now)
+                if time.0 < YEAR_2000 * NANOS_PER_SECOND
+                    || time.0 > now.0.saturating_add(AHEAD * NANOS_PER_SECOND) =>
+            {
+                now
+            }
+            _ => time,
         }
     }
 
@@ -108,9 +137,12 @@ impl Coverage {
         self.servers.configured = servers.into_iter().collect();
     }
 
-    /// Counts a frame of `source`; `messages` is how many DNS messages there were in all up to this frame.
+    /// Counts a frame of `source`, in an interval that is unknown when its time is not credible; `messages` is how many DNS messages there were in all up to this frame.
     #[inline]
     pub fn frame(&mut self, source: usize, time: Timestamp, octets: usize, messages: u64) {
+        let believed = self.credible(time);
+        let is_made_up = believed != time;
+        let time = believed;
         let start = self.current.start.0;
         let is_current = self.current.frames > 0
             && self.current.source == source
@@ -122,6 +154,7 @@ impl Coverage {
         row.frames += 1;
         row.octets += octets as u64;
         row.messages += messages - self.messages;
+        row.unknown |= is_made_up;
         row.saw(time);
         self.messages = messages;
     }
@@ -129,6 +162,7 @@ impl Coverage {
     /// Counts a DNS message from or to `server`, for its own row.
     #[inline]
     pub fn server(&mut self, source: usize, server: Ipv6Addr, time: Timestamp) {
+        let time = self.credible(time);
         let number = time.0 / self.width;
         if let Some((messages, first, last)) = self.servers.seen.get_mut(&(number, source, server)) {
             *messages += 1;
@@ -221,7 +255,7 @@ impl Coverage {
 
     /// Rows that wait to be handed out.
     pub fn rows(&self) -> usize {
-        self.rows.len()
+        self.rows.len() + self.servers.seen.len()
     }
 
     /// Hands out the rows of intervals that began before `moment`, in order of time and source. A later frame of such an
@@ -257,6 +291,27 @@ mod tests {
             rows(coverage.close(Timestamp(u64::MAX))),
             [(60, 0, 1, (100, 100)), (120, 0, 1, (120, 120)), (180, 0, 1, (200, 200))]
         );
+    }
+
+    #[test]
+    fn times_that_cannot_be_count_as_now_and_make_it_unknown() {
+        let day = 86_400 * NANOS_PER_SECOND;
+        let now = 20_000 * day;
+        let times = [0, now - day, now + day, now + 2 * day, u64::MAX, now];
+        let mut coverage = Coverage::new(day);
+        coverage.set_clock(Timestamp(now));
+        for (time, messages) in times.into_iter().zip(1..) {
+            coverage.frame(0, Timestamp(time), 100, messages);
+            coverage.server(0, Ipv6Addr::LOCALHOST, Timestamp(time));
+        }
+        let rows = coverage.close(Timestamp(u64::MAX));
+        let of = |server: Option<Ipv6Addr>| -> Vec<_> {
+            let rows = rows.iter().filter(|row| row.server == server);
+            rows.map(|row| (row.start.0 / day, row.frames, row.messages, row.unknown)).collect()
+        };
+        assert_eq!(of(None), [(19_999, 1, 1, false), (20_000, 4, 4, true), (20_001, 1, 1, false)]);
+        let servers = [(19_999, 0, 1, false), (20_000, 0, 4, false), (20_001, 0, 1, false)];
+        assert_eq!(of(Some(Ipv6Addr::LOCALHOST)), servers);
     }
 
     #[test]

@@ -93,6 +93,8 @@ pub struct Recorder<S> {
     traffic: BTreeMap<(i16, i8), Open<TrafficBlock>>,
     traffic_rows: usize,
     coverage: BTreeMap<(i16, i8), Open<CoverageBlock>>,
+    /// At most those of a segment.
+    coverage_rows: usize,
     /// The memory of a block that was written.
     spare: Option<TrafficBlock>,
     key: RunKey,
@@ -119,6 +121,7 @@ impl<S: SegmentSink> Recorder<S> {
             traffic: BTreeMap::new(),
             traffic_rows: 0,
             coverage: BTreeMap::new(),
+            coverage_rows: 0,
             spare: None,
             key,
             closed: BTreeMap::new(),
@@ -210,7 +213,8 @@ impl<S: SegmentSink> Recorder<S> {
             let start = u32::try_from(row.start.0 / NANOS_PER_SECOND).unwrap_or(u32::MAX);
             let source = self.sources.get(row.source).map_or("", String::as_str);
             Self::open_coverage(&mut self.coverage, &self.key, start).push(source, row);
-            self.cut_full_coverage(start)?;
+            self.coverage_rows += 1;
+            self.cut_full_coverage()?;
         }
         Ok(())
     }
@@ -226,12 +230,12 @@ impl<S: SegmentSink> Recorder<S> {
         &mut open.block
     }
 
-    fn cut_full_coverage(&mut self, start: u32) -> Result<(), S::Error> {
-        let month = month(start);
-        match self.coverage.get(&month) {
-            Some(open) if open.block.rows() >= self.segment_rows => self.cut_coverage(month),
-            _ => Ok(()),
+    fn cut_full_coverage(&mut self) -> Result<(), S::Error> {
+        if self.coverage_rows < self.segment_rows {
+            return Ok(());
         }
+        let largest = self.coverage.iter().max_by_key(|(_, open)| open.block.rows());
+        largest.map(|(&month, _)| month).map_or(Ok(()), |month| self.cut_coverage(month))
     }
 
     /// Records what was lost of an interval.
@@ -247,7 +251,8 @@ impl<S: SegmentSink> Recorder<S> {
         let start = Timestamp::new(u64::from(seconds), 0);
         let row = CoverageRow { start, lost: lost.clone(), ..CoverageRow::default() };
         Self::open_coverage(&mut self.coverage, &self.key, seconds).push(source, &row);
-        self.cut_full_coverage(seconds)
+        self.coverage_rows += 1;
+        self.cut_full_coverage()
     }
 
     fn cut_traffic(&mut self, month: (i16, i8)) -> Result<(), S::Error> {
@@ -267,6 +272,7 @@ impl<S: SegmentSink> Recorder<S> {
         let Some(Open { block, span: Some(intervals) }) = self.coverage.remove(&month) else { return Ok(()) };
         self.block.clear();
         block.write(&mut self.block);
+        self.coverage_rows -= block.rows();
         self.put("coverage", &block.column_names(), block.rows(), (0, 0), intervals)
     }
 

@@ -1,6 +1,7 @@
 //! When this sensor was alive last, kept beside the spool: so that the next run can say for how long nobody watched, and
 //! which senders have not come back.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -20,6 +21,9 @@ pub struct Alive {
     pub recorded: u64,
     /// Its sources.
     pub sources: Vec<String>,
+    /// Those of them that there was no way to, and since when.
+    #[serde(default)]
+    pub away: BTreeMap<String, u64>,
 }
 
 /// A run that says nothing of it left nothing behind.
@@ -67,7 +71,9 @@ mod tests {
     #[test]
     fn the_next_run_of_the_sensor_reads_what_was_written() {
         let spool = tempfile::tempdir().unwrap();
-        let alive = Alive { sensor: "ns1".into(), last: 5, recorded: 3, sources: vec!["eth0".into()] };
+        let sources = vec!["eth0".into(), "eth1".into()];
+        let away = BTreeMap::from([("eth1".into(), 2)]);
+        let alive = Alive { sensor: "ns1".into(), last: 5, recorded: 3, sources, away };
         assert_eq!(Alive::read(spool.path(), "ns1"), None);
         alive.write(spool.path()).unwrap();
         assert_eq!(Alive::read(spool.path(), "ns1"), Some(alive));

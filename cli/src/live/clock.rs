@@ -24,7 +24,7 @@ pub fn at(moment: Instant) -> Timestamp {
     Timestamp(now().0.saturating_sub(nanos(moment.elapsed())))
 }
 
-/// Notices when the wall clock is set.
+/// Notices when the wall clock is set. A machine that slept is one whose clock was set forward: the other stood still.
 #[derive(Debug)]
 pub struct Steps {
     wall: Timestamp,
@@ -42,6 +42,18 @@ pub struct Passed {
     pub nanos: u64,
     /// Nanoseconds that the wall clock was set by, forward or back; 0 when it was not.
     pub step: u64,
+}
+
+impl Passed {
+    /// Whether the wall clock was set forward.
+    pub const fn is_forward(&self) -> bool {
+        self.step > 0 && self.to.0 > self.from.0.saturating_add(self.nanos)
+    }
+
+    /// Whether the wall clock was set back.
+    pub const fn is_back(&self) -> bool {
+        self.step > 0 && !self.is_forward()
+    }
 }
 
 impl Steps {

@@ -1,19 +1,22 @@
 //! The thread that decodes what dnstap senders sent.
 //!
 //! Another thread reads the sockets and never waits for this one ([`lowtide_capture::tap`]); chunks of frames come over its queue.
-//! A sender's connection is paired for itself; its frames are counted under the sender's identity, which each frame names.
+//! A sender's connection is paired for itself; its frames are counted under the sender's identity, which each frame names. One
+//! that names none is who it is by its connection, its user or address: two servers must not be taken for one, of which
+//! one may be silent unseen.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
 use crossbeam::channel::RecvTimeoutError;
 use lowtide_aggregate::MatcherLimits;
-use lowtide_capture::tap::{Chunk, CloseReason, SenderStatus, TapHandle};
+use lowtide_capture::tap::{Chunk, CloseReason, SenderStatus, TapCounters, TapHandle};
 use lowtide_proto::Timestamp;
 use lowtide_proto::dnstap::DnstapFrame;
 use lowtide_proto::time::NANOS_PER_SECOND;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::clock;
 use super::producer::{Pairing, Producer, TICK};
@@ -24,6 +27,15 @@ pub const DISCONNECTED: &str = "disconnected_ms";
 
 /// Frames that were read and discarded, because what reads them was behind.
 const QUEUE_FULL: &str = "queue_full";
+
+/// Connections that ended while others went on: how much of the source's traffic came by them, nobody can tell.
+const ENDED: &str = "connections_ended";
+
+/// Connections for which there was no room: any of them may have been a server's.
+const REFUSED: &str = "senders_refused";
+
+/// Label of the reason for which a connection that says nothing ends when there is no room.
+const DISPLACED: &str = CloseReason::Displaced.label();
 
 /// Octets of an identity that are kept.
 const MAX_IDENTITY: usize = 128;
@@ -37,7 +49,8 @@ struct Feed {
     /// The socket that it came by, as a source.
     socket: usize,
     pairing: Pairing,
-    identity: Vec<u8>,
+    /// As the latest message says; `None` before the first.
+    identity: Option<Vec<u8>>,
     /// Sources that it has named, each opened once.
     sources: Vec<usize>,
     /// Chunks that were taken.
@@ -56,12 +69,23 @@ pub struct Dnstap {
     feeds: HashMap<u64, Feed>,
     outstanding: usize,
     rarely: Rarely,
+    /// What the sockets had counted at the last look.
+    counters: TapCounters,
 }
 
 impl Dnstap {
     /// Nothing read yet. `socket` is the source of the tap's only listener.
     pub fn new(producer: Producer, tap: Arc<TapHandle>, socket: usize, limits: MatcherLimits) -> Self {
-        Self { producer, tap, socket, limits, feeds: HashMap::new(), outstanding: 0, rarely: Rarely::new() }
+        Self {
+            producer,
+            tap,
+            socket,
+            limits,
+            feeds: HashMap::new(),
+            outstanding: 0,
+            rarely: Rarely::new(),
+            counters: TapCounters::default(),
+        }
     }
 
     /// The thread's work.
@@ -94,7 +118,7 @@ impl Dnstap {
         for octets in chunk.frames() {
             let frame = DnstapFrame::parse(octets, feed.pairing.latest());
             if let Ok(view) = &frame.view
-                && view.identity.unwrap_or_default() != feed.identity
+                && feed.identity.as_deref() != Some(view.identity.unwrap_or_default())
             {
                 feed.turn_to(view.identity.unwrap_or_default(), producer);
             }
@@ -122,6 +146,7 @@ impl Dnstap {
             feed.outstanding = feed.pairing.outstanding();
         }
         self.part_with_gone();
+        self.missed(now);
         self.outstanding = self.feeds.values().map(|feed| feed.outstanding).sum();
         self.producer.publish(self.outstanding);
     }
@@ -150,17 +175,46 @@ impl Dnstap {
         feed.discarded(&mut self.producer, now);
         let why =
             feed.status.close_reason().map_or_else(|| "lowtide stops".to_owned(), |why| why.to_string());
-        info!("{} has gone: {why}", feed.title());
+        if self.rarely.may() {
+            info!("{} has gone: {why}", feed.title());
+        }
         let closed = feed.status.closed_at().map_or(now, clock::at);
         if feed.status.close_reason().is_some_and(is_broken) {
             // Other connections may be open, so that this is no gap: but what was on its way in this one is lost.
             self.producer.coverage().unknown(feed.pairing.source(), closed);
         }
+        let is_socket_alone = feed.sources.is_empty();
         for &source in feed.sources.iter().chain([&feed.socket]) {
-            self.producer.shared().sources.closed_at(source, closed);
+            let left = self.producer.shared().sources.closed_at(source, closed);
+            // Where it was known by a name, that is where it is missed.
+            let is_missed = source != feed.socket || is_socket_alone;
+            if left > 0 && is_missed && feed.status.close_reason().is_some_and(is_by_itself) {
+                self.producer.coverage().lost(source, closed, ENDED, 1);
+                self.producer.coverage().unknown(source, closed);
+            }
         }
         self.producer.finish(feed.pairing);
         self.tap.forget(id);
+    }
+
+    /// Tells of those who were turned away, or forgotten for others, since the last look.
+    fn missed(&mut self, now: Timestamp) {
+        let counters = self.tap.counters();
+        let before = std::mem::replace(&mut self.counters, counters);
+        let turned_away = |counters: &TapCounters| counters.refused + counters.closed(DISPLACED);
+        if counters.dropped_senders > before.dropped_senders {
+            // What was discarded of them, or how they ended, is told by nobody.
+            self.producer.coverage().unknown(self.socket, now);
+        }
+        let refused = turned_away(&counters).saturating_sub(turned_away(&before));
+        if refused == 0 {
+            return;
+        }
+        self.producer.coverage().lost(self.socket, now, REFUSED, refused);
+        self.producer.coverage().unknown(self.socket, now);
+        if self.rarely.may() {
+            warn!("{refused} connections were turned away: there are as many as max_senders allows");
+        }
     }
 
     /// Reads what is there, and ends.
@@ -178,6 +232,7 @@ impl Dnstap {
         for id in ids {
             self.part(id, now);
         }
+        self.missed(now);
         self.producer.close();
     }
 }
@@ -189,7 +244,7 @@ impl Feed {
             status: Arc::clone(status),
             socket,
             pairing: Pairing::new(socket, limits, clock::now()),
-            identity: Vec::new(),
+            identity: None,
             sources: Vec::new(),
             taken: 0,
             outstanding: 0,
@@ -198,20 +253,21 @@ impl Feed {
     }
 
     fn title(&self) -> String {
-        let identity = String::from_utf8_lossy(&self.identity);
+        let identity = shown(self.identity.as_deref().unwrap_or_default());
         format!("{} ({})", self.status.peer(), if identity.is_empty() { "no identity" } else { &identity })
     }
 
     /// What follows is of another identity.
     #[cold]
     fn turn_to(&mut self, identity: &[u8], producer: &Producer) {
-        self.identity = identity.to_vec();
+        self.identity = Some(identity.to_vec());
         let sources = &producer.shared().sources;
         let Some(socket) = sources.name(self.socket) else { return };
-        let source = match shown(identity) {
-            name if name.is_empty() => self.socket,
-            name => sources.number(&format!("{socket} {name}"), producer.number(), DISCONNECTED),
+        let name = match shown(identity) {
+            name if name.is_empty() => host(self.status.peer()),
+            name => name,
         };
+        let source = sources.sender(&format!("{socket} {name}"), producer.number(), DISCONNECTED);
         if source != self.socket && !self.sources.contains(&source) {
             // Who it is, it says with its first frame; there, it was before.
             sources.opened_at(source, clock::at(self.status.begun()));
@@ -224,6 +280,7 @@ impl Feed {
     fn discarded(&self, producer: &mut Producer, now: Timestamp) {
         for (second, frames) in self.status.take_discarded() {
             let time = if second == 0 { now } else { Timestamp(second.saturating_mul(NANOS_PER_SECOND)) };
+            let time = producer.coverage().credible(time);
             producer.coverage().lost(self.pairing.source(), time, QUEUE_FULL, frames);
         }
     }
@@ -240,8 +297,46 @@ const fn is_broken(reason: CloseReason) -> bool {
     matches!(reason, Cut | Failed(_) | FrameTimeout | Protocol(_))
 }
 
-/// An identity as part of a source's name.
+/// Whether a connection ended while this side would have gone on.
+const fn is_by_itself(reason: CloseReason) -> bool {
+    !matches!(reason, CloseReason::Shutdown)
+}
+
+/// What of a peer stays the same when it connects again: a user without the process, an address without the port.
+fn host(peer: &str) -> String {
+    match peer.parse::<SocketAddr>() {
+        Ok(address) => address.ip().to_canonical().to_string(),
+        Err(_) => peer.split_once(" pid ").map_or(peer, |(user, _)| user).to_owned(),
+    }
+}
+
+/// An identity as part of a source's name, or of a line in the log.
 fn shown(identity: &[u8]) -> String {
     let identity = identity.get(..MAX_IDENTITY).unwrap_or(identity);
     String::from_utf8_lossy(identity).chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_identity_is_no_line_of_its_own() {
+        assert_eq!(shown(b"ns1\n2026 ERROR \x1b[2J"), "ns1?2026 ERROR ?[2J");
+        assert_eq!(shown(&[b'a'; 1_000]).len(), MAX_IDENTITY);
+    }
+
+    #[test]
+    fn a_peer_is_the_same_when_it_connects_again() {
+        let peers = [
+            "uid 0 pid 17",
+            "uid 53",
+            "unknown",
+            "192.0.2.1:5300",
+            "[::ffff:192.0.2.1]:1",
+            "[2001:db8::1]:9",
+        ];
+        let hosts = ["uid 0", "uid 53", "unknown", "192.0.2.1", "192.0.2.1", "2001:db8::1"];
+        assert_eq!(peers.map(host), hosts);
+    }
 }

@@ -57,7 +57,7 @@ use opened::Opened;
 use producer::{Pairing, Producer, TICK};
 use rows::Rows;
 use shared::{Happening, Settings, Shared};
-use sources::Source;
+use sources::{FORGOTTEN, Source};
 use watch::Watch;
 
 /// How often the run says in `sensor_run` what it has counted.
@@ -292,7 +292,7 @@ impl Running {
             );
         }
         if let Some(step) = found.stepped {
-            warn!("the clock was set by {:.1} s", step.as_secs_f64());
+            warn!("the clock was set by {:.1} s, or the machine slept", step.as_secs_f64());
         }
         if self.producers.iter().chain(&self.shards).any(JoinHandle::is_finished) {
             let _ = self.shared.happenings.send(Happening::Failed("a thread that counts failed".to_owned()));
@@ -354,23 +354,39 @@ fn tell(told: std::io::Result<()>) {
 
 /// Leaves a sign of life to the next run; everything before `recorded` is in rows.
 fn leave(shared: &Shared, options: &RunOptions, recorded: Timestamp) {
-    let sources = shared.sources.all().into_iter().map(|source| source.name).collect();
-    let alive = Alive { sensor: options.sensor.clone(), last: clock::now().0, recorded: recorded.0, sources };
+    let now = clock::now();
+    let mut sources = shared.sources.all();
+    sources.retain(|source| !source.is_forgotten(now));
+    let away = sources.iter().filter_map(|source| Some((source.name.clone(), source.away_since()?.0)));
+    let alive = Alive {
+        sensor: options.sensor.clone(),
+        last: now.0,
+        recorded: recorded.0,
+        away: away.collect(),
+        sources: sources.into_iter().map(|source| source.name).collect(),
+    };
     // The spool says when it cannot be written; the next run then knows less of this one.
     let _ = alive.write(&options.spool.dir);
 }
 
-/// Knows again the sources of the run before, and says that nobody watched them since.
+/// Knows again the sources of the run before, and says that nobody watched them since; but for senders that had long gone.
 fn resume(shared: &Shared, watch: &mut Watch, before: &Alive) {
     let known = shared.sources.all();
+    let now = clock::now();
     let mut sources = Vec::new();
     for name in &before.sources {
         // A sender's source is its socket's name, a blank and its identity.
         let is_of = |source: &Source| {
             name.strip_prefix(&source.name).is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
         };
-        if let Some(source) = known.iter().find(|source| is_of(source)) {
+        let Some(source) = known.iter().find(|source| is_of(source)) else { continue };
+        let left = before.away.get(name).copied().unwrap_or(before.last);
+        if *name == source.name {
             sources.push(shared.sources.number(name, source.producer, source.gone));
+        } else if now.0.saturating_sub(left) <= nanos(FORGOTTEN) {
+            let number = shared.sources.sender(name, source.producer, source.gone);
+            shared.sources.left_at(number, Timestamp(left));
+            sources.push(number);
         }
     }
     watch.not_running(&sources, before.recorded(), before.last());

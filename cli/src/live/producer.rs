@@ -11,6 +11,7 @@ use lowtide_decode::{Decoder, Sink};
 use lowtide_proto::dnstap::DnstapFrame;
 use lowtide_proto::{Observation, Packet, Timestamp};
 
+use super::clock;
 use super::shared::{Counted, Settings, Shared};
 use crate::pipeline::fan::{Fan, Marks};
 
@@ -128,6 +129,7 @@ impl Producer {
             settings: Settings::default(),
             changes: 0,
         };
+        producer.coverage.set_clock(clock::now());
         producer.learn_settings();
         producer
     }
@@ -196,6 +198,17 @@ impl Producer {
         if self.fan.marks.as_ref().is_some_and(Marks::is_crowded) {
             self.close_all();
         }
+        if Shared::is_much(self.coverage.rows()) {
+            self.cover();
+        }
+    }
+
+    /// Hands out coverage before it is time: there is so much of it only when times leap about.
+    #[cold]
+    fn cover(&mut self) {
+        let rows = self.coverage.close(Timestamp(u64::MAX));
+        self.fan.flush();
+        self.shared.cover(rows);
     }
 
     #[cold]
@@ -237,6 +250,7 @@ impl Producer {
     /// Sends what was gathered, and says what was counted; `outstanding` messages wait for their counterpart.
     pub fn publish(&mut self, outstanding: usize) {
         self.learn_settings();
+        self.coverage.set_clock(clock::now());
         self.fan.flush();
         let closes = self.shared.closes();
         if closes != self.closes

@@ -42,7 +42,8 @@ pub struct SpoolSettings<'a> {
 
 /// Rows on their way.
 pub struct Rows {
-    recorder: JoinHandle<Result<(), SpoolError>>,
+    /// Whether everything that was lost is told.
+    recorder: JoinHandle<Result<bool, SpoolError>>,
     delivery: Option<Delivery>,
     watcher: Watcher,
 }
@@ -53,7 +54,7 @@ pub struct Watcher {
     spool: Arc<Spool>,
     dropped: Arc<Mutex<Dropped>>,
     ended: Arc<AtomicBool>,
-    /// Marks whose rows are in the spool.
+    /// Marks whose rows, or the losses of them, are in the spool.
     marks: Arc<AtomicU64>,
 }
 
@@ -81,7 +82,7 @@ impl Watcher {
         self.dropped.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many marks' rows are in the spool, or counted as dropped.
+    /// How many marks' rows are in the spool, or told there as dropped.
     pub fn marks(&self) -> u64 {
         self.marks.load(Ordering::Acquire)
     }
@@ -156,7 +157,7 @@ impl Rows {
         self.delivery.as_ref().map(Delivery::progress)
     }
 
-    /// How many marks' rows are in the spool, or counted as dropped.
+    /// How many marks' rows are in the spool, or told there as dropped.
     pub fn marks(&self) -> u64 {
         self.watcher.marks()
     }
@@ -166,11 +167,11 @@ impl Rows {
         self.watcher.clone()
     }
 
-    /// Ends the recording, when nobody sends rows any more.
+    /// Ends the recording, when nobody sends rows any more; whether everything is in rows, or what is not is told in them.
     ///
     /// # Errors
     /// Why the recorder ended early, if it did; what it left can be delivered all the same.
-    pub fn recorded(self) -> (Rest, Result<(), String>) {
+    pub fn recorded(self) -> (Rest, Result<bool, String>) {
         let ended = match self.recorder.join() {
             Ok(ended) => ended.map_err(|error| error.to_string()),
             Err(_) => Err("the thread that records rows failed".to_owned()),
@@ -196,8 +197,19 @@ impl Rest {
 /// Between two cuts at least: a sender whose times leap about closes intervals all the time, and a segment has its price.
 const CUT: Duration = Duration::from_millis(900);
 
+/// After a cut, this many times as long as it took: one segment for each month is many when sources make up their times.
+const REST: u32 = 9;
+
+/// But not longer than this.
+const LONGEST_REST: Duration = Duration::from_secs(10);
+
 /// Losses that are held until they can be told; beyond, the later ones are told with the earlier.
 const HELD: usize = 100_000;
+
+/// When to cut next, after a cut that took so long.
+fn rested(took: Duration) -> Instant {
+    Instant::now() + took.saturating_mul(REST).clamp(CUT, LONGEST_REST)
+}
 
 /// The recorder's thread.
 struct Recording {
@@ -209,9 +221,10 @@ struct Recording {
 }
 
 impl Recording {
-    /// Records until nobody sends any more. Rows are to be seen soon: when intervals have ended they are cut into segments.
-    fn record(mut self, taken: &Receiver<Recorded>) -> Result<(), SpoolError> {
-        let (mut last, mut cut, mut due) = (None, Instant::now(), None);
+    /// Records until nobody sends any more; whether all losses are told then. Rows are to be seen soon: when intervals have
+    /// ended they are cut into segments.
+    fn record(mut self, taken: &Receiver<Recorded>) -> Result<bool, SpoolError> {
+        let (mut last, mut next, mut due, mut marks) = (None, Instant::now() + CUT, None, 0);
         loop {
             let recorded = match due {
                 None => taken.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -225,20 +238,25 @@ impl Recording {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
-            if due.is_none() && self.recorder.marks() > self.watcher.marks() {
-                due = Some(cut + CUT);
+            if due.is_none() && self.recorder.marks() > marks {
+                due = Some(next);
             }
             if due.is_some_and(|due| due <= Instant::now()) {
+                let began = Instant::now();
                 self.cut()?;
-                self.watcher.marks.store(self.recorder.marks(), Ordering::Release);
-                (cut, due) = (Instant::now(), None);
+                marks = self.recorder.marks();
+                if self.untold.is_empty() {
+                    // Losses that only this process knows of would go with it, if it were killed.
+                    self.watcher.marks.store(marks, Ordering::Release);
+                }
+                (next, due) = (rested(began.elapsed()), None);
             }
         }
         self.cut()?;
         if let Some(run) = last {
             self.say(run)?;
         }
-        Ok(())
+        Ok(self.untold.is_empty())
     }
 
     /// Writes the rows at hand, and then what was lost on the way: as soon as it can be written, for a row that tells of a

@@ -17,12 +17,16 @@ use super::sources::Sources;
 /// How long a producer waits for all windows to be closed. It never comes to that: closing takes milliseconds.
 const CLOSING: Duration = Duration::from_secs(10);
 
+/// Rows of coverage that may wait for the end of their interval. Sources that make up the times of their frames could fill
+/// the memory with them.
+const MAX_ROWS: usize = 20_000;
+
 /// What happens to the thread that watches over the others.
 #[derive(Debug)]
 pub enum Happening {
     /// A signal, by number.
     Signal(i32),
-    /// Windows of too many intervals are open: all are to be closed, and the sender told.
+    /// Windows, or rows of coverage, of too many intervals are open: all are to be closed, and the sender told.
     Crowded(Sender<()>),
     /// A thread cannot go on.
     Failed(String),
@@ -160,9 +164,25 @@ impl Shared {
         if let Some(slot) = lock(&self.producers).get_mut(producer) {
             *slot = Slot { counted, published: Instant::now() };
         }
+        self.cover(rows);
+    }
+
+    /// Takes a producer's rows of coverage. When there are too many, it waits until they are on their way.
+    pub fn cover(&self, rows: Vec<CoverageRow>) {
         self.sources.add(&rows);
-        let mut coverage = lock(&self.coverage);
-        rows.into_iter().for_each(|row| coverage.absorb(row));
+        let waiting = {
+            let mut coverage = lock(&self.coverage);
+            rows.into_iter().for_each(|row| coverage.absorb(row));
+            coverage.rows()
+        };
+        if waiting > MAX_ROWS {
+            self.ask_to_close();
+        }
+    }
+
+    /// Whether a producer has so many rows of coverage that it must not wait until it publishes.
+    pub const fn is_much(rows: usize) -> bool {
+        rows > MAX_ROWS
     }
 
     /// What each producer has counted, and how long ago it said so.

@@ -3,11 +3,16 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use lowtide_aggregate::CoverageRow;
 use lowtide_proto::Timestamp;
 
 use super::clock;
+use crate::pipeline::nanos;
+
+/// A sender that has been away for so long is forgotten: it is missed no more, until it is back.
+pub const FORGOTTEN: Duration = Duration::from_secs(7 * 86_400);
 
 /// Sources at most; senders name themselves, and past this they share one.
 const MAX_SOURCES: usize = 1_024;
@@ -36,7 +41,11 @@ pub struct Source {
     pub seen: Option<(Timestamp, Timestamp)>,
     /// Losses since the start, by reason.
     pub lost: BTreeMap<&'static str, u64>,
-    /// Since when there is no way to it, or up to when that was told.
+    /// Whether it named itself, and may be forgotten.
+    is_sender: bool,
+    /// Since when there is no way to it; of no meaning while there is.
+    left: Timestamp,
+    /// The same, or up to when that was told.
     away: Timestamp,
     /// Times without a way that are over and were not told yet.
     gaps: Vec<(Timestamp, Timestamp)>,
@@ -46,6 +55,17 @@ impl Source {
     /// All producers that read it.
     pub fn producers(&self) -> impl Iterator<Item = usize> + '_ {
         std::iter::once(self.producer).chain(self.others.iter().copied())
+    }
+
+    /// Since when there is no way to it, if there is none.
+    pub fn away_since(&self) -> Option<Timestamp> {
+        (self.ways == 0).then_some(self.left)
+    }
+
+    /// Whether it is a sender that has been away for too long to be missed.
+    pub fn is_forgotten(&self, now: Timestamp) -> bool {
+        let is_long = |left: Timestamp| now.0.saturating_sub(left.0) > nanos(FORGOTTEN);
+        self.is_sender && self.away_since().is_some_and(is_long)
     }
 }
 
@@ -62,8 +82,18 @@ struct State {
 pub struct Sources(Mutex<State>);
 
 impl Sources {
-    /// The number of a source, which is new when its name is; a way to it is yet to be opened.
+    /// The number of a source that is configured, which is new when its name is; a way to it is yet to be opened.
     pub fn number(&self, name: &str, producer: usize, gone: &'static str) -> usize {
+        self.add_new(name, producer, gone, false)
+    }
+
+    /// The same for a sender, which named itself.
+    pub fn sender(&self, name: &str, producer: usize, gone: &'static str) -> usize {
+        self.add_new(name, producer, gone, true)
+    }
+
+    fn add_new(&self, name: &str, producer: usize, gone: &'static str, is_sender: bool) -> usize {
+        let now = clock::now();
         let mut state = self.state();
         let full = state.sources.len() >= MAX_SOURCES;
         let known = state.numbers.get(name).or_else(|| state.numbers.get(OTHERS).filter(|_| full));
@@ -88,7 +118,9 @@ impl Sources {
             octets: 0,
             seen: None,
             lost: BTreeMap::new(),
-            away: clock::now(),
+            is_sender,
+            left: now,
+            away: now,
             gaps: Vec::new(),
         });
         number
@@ -99,6 +131,13 @@ impl Sources {
         self.state().sources.get(number).map(|source| source.name.clone())
     }
 
+    /// There has been no way to a source since then: what a run before knew.
+    pub fn left_at(&self, number: usize, at: Timestamp) {
+        if let Some(source) = self.state().sources.get_mut(number).filter(|source| source.ways == 0) {
+            source.left = at;
+        }
+    }
+
     /// A way to the source is open.
     pub fn opened(&self, number: usize) {
         self.opened_at(number, clock::now());
@@ -107,7 +146,7 @@ impl Sources {
     /// A way to the source has been open since then.
     pub fn opened_at(&self, number: usize, at: Timestamp) {
         if let Some(source) = self.state().sources.get_mut(number) {
-            if source.ways == 0 && source.away < at {
+            if source.ways == 0 && source.away < at && !source.is_forgotten(at) {
                 source.gaps.push((source.away, at));
             }
             source.ways += 1;
@@ -119,14 +158,16 @@ impl Sources {
         self.closed_at(number, clock::now());
     }
 
-    /// A way to the source has been closed since then.
-    pub fn closed_at(&self, number: usize, at: Timestamp) {
-        if let Some(source) = self.state().sources.get_mut(number) {
+    /// A way to the source has been closed since then; how many are still open.
+    pub fn closed_at(&self, number: usize, at: Timestamp) -> usize {
+        self.state().sources.get_mut(number).map_or(0, |source| {
             source.ways = source.ways.saturating_sub(1);
             if source.ways == 0 {
                 source.away = at;
+                source.left = at;
             }
-        }
+            source.ways
+        })
     }
 
     /// When there was no way to each source, up to `now`, since this was last asked; by number, in order.
@@ -136,7 +177,7 @@ impl Sources {
             let mut gaps = std::mem::take(&mut source.gaps);
             if source.ways == 0 {
                 let away = std::mem::replace(&mut source.away, now);
-                gaps.extend((away < now).then_some((away, now)));
+                gaps.extend((away < now && !source.is_forgotten(now)).then_some((away, now)));
             }
             gaps
         });
@@ -226,14 +267,36 @@ mod tests {
         let number = sources.number("unix:/s ns1", 0, "disconnected_ms");
         sources.opened_at(number, Timestamp(start));
         sources.opened_at(number, at(1));
-        sources.closed_at(number, at(2));
+        assert_eq!(sources.closed_at(number, at(2)), 1);
         assert_eq!(sources.take_gaps(at(3)), [vec![]], "the other is still there");
-        sources.closed_at(number, at(4));
+        assert_eq!(sources.closed_at(number, at(4)), 0);
         sources.opened_at(number, at(5));
         sources.closed_at(number, at(6));
         assert_eq!(sources.take_gaps(at(7)), [vec![(at(4), at(5)), (at(6), at(7))]]);
         sources.opened_at(number, at(9));
         assert_eq!(sources.take_gaps(at(10)), [vec![(at(7), at(9))]]);
+    }
+
+    #[test]
+    fn who_is_away_for_a_week_is_missed_no_more() {
+        let sources = Sources::default();
+        let start = clock::now().0;
+        let at = |day: u64| Timestamp(start + day * 86_400 * 1_000_000_000);
+        let socket = sources.number("unix:/s", 0, "disconnected_ms");
+        let sender = sources.sender("unix:/s ns1", 0, "disconnected_ms");
+        for number in [socket, sender] {
+            sources.opened_at(number, at(0));
+            sources.closed_at(number, at(1));
+        }
+        assert_eq!(sources.take_gaps(at(8)), [[(at(1), at(8))], [(at(1), at(8))]]);
+        assert_eq!(sources.take_gaps(at(9)), [vec![(at(8), at(9))], vec![]]);
+        let forgotten = |now| sources.all().iter().map(|source| source.is_forgotten(now)).collect::<Vec<_>>();
+        assert_eq!((forgotten(at(8)), forgotten(at(9))), (vec![false, false], vec![false, true]));
+        // It is new again when it is back.
+        sources.opened_at(sender, at(20));
+        assert_eq!(sources.take_gaps(at(21))[1], []);
+        sources.closed_at(sender, at(22));
+        assert_eq!(sources.take_gaps(at(23))[1], [(at(22), at(23))]);
     }
 
     #[test]

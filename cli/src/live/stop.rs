@@ -45,7 +45,8 @@ impl Running {
             metrics.stop();
         }
         let (rest, recorded) = rows.recorded();
-        if recorded.is_ok() {
+        // What a thread counted that failed is in no row, nor what was dropped and not told: the next run is to say so.
+        if recorded == Ok(true) && failed == 0 {
             leave(&shared, options, clock::now());
         }
         let left = rest.finish(options.process.stop_timeout / 2);
@@ -61,9 +62,9 @@ impl Running {
         }
         match recorded {
             Err(wrong) => Err(Error::Failed(wrong)),
-            Ok(()) if failed > 0 => Err(Error::Failed("a thread failed; its counts are lost".to_owned())),
-            Ok(()) if !balanced => Err(Error::Failed("the accounts do not balance".to_owned())),
-            Ok(()) => Ok(ExitCode::SUCCESS),
+            Ok(_) if failed > 0 => Err(Error::Failed("a thread failed; its counts are lost".to_owned())),
+            Ok(_) if !balanced => Err(Error::Failed("the accounts do not balance".to_owned())),
+            Ok(_) => Ok(ExitCode::SUCCESS),
         }
     }
 

@@ -1,5 +1,5 @@
 //! Watching over the watchers: once a second it says of every source whether it could be seen through, closes the windows
-//! of intervals that are over, and tells when the process itself was stopped or the clock was set.
+//! of intervals that are over, and tells when the process itself was stopped, the machine slept or the clock was set.
 //!
 //! Windows close by the clock, not before nothing of them can be outstanding any more: the query timeout, a second of
 //! disorder and the lateness later. What comes still later makes rows of its own, of its own interval: rows add up.
@@ -22,7 +22,7 @@ use crate::pipeline::nanos;
 /// tick until an expired query is seen, and another until it is published.
 const MARGIN: Duration = Duration::from_secs(4);
 
-/// A tick that took so long was no tick: the process was stopped, or the machine slept.
+/// A tick that took so long was no tick: the process was stopped.
 const STALL: Duration = Duration::from_secs(4);
 
 /// A producer that said nothing for so long is stuck.
@@ -31,11 +31,24 @@ const WEDGED: Duration = Duration::from_secs(5);
 /// A gap of more intervals than this is told from its end: a week of minutes.
 const LONGEST_GAP: u64 = 10_080;
 
+/// Of the time before a start so much is told, and no more than so many rows of it, sources and intervals together.
+const LONGEST_PAUSE: Duration = Duration::from_secs(7 * 86_400);
+
+/// See [`LONGEST_PAUSE`].
+const PAUSE_ROWS: u64 = 100_000;
+
 /// What of a source is lost while the process does not run.
 pub const NOT_RUNNING: &str = "not_running_ms";
 
 /// What of a source was seen by a process that was killed before there were rows of it.
 pub const UNRECORDED: &str = "unrecorded_ms";
+
+/// What of a source may be lost when the clock was set: by so much back, or all the time that it leapt over. A machine that
+/// slept is no different, for the clock that measures ticks stands still meanwhile.
+const CLOCK_STEP: &str = "clock_step_ms";
+
+/// What of a source may be lost while the process is stopped.
+const STALLED: &str = "stalled_ms";
 
 /// Keeps the evidence.
 pub struct Watch {
@@ -96,10 +109,15 @@ impl Watch {
     pub fn not_running(&mut self, sources: &[usize], recorded: Timestamp, last: Timestamp) {
         // Until this is in rows itself, the next run has to say it.
         self.recorded = recorded;
+        let now = super::clock::now();
+        let intervals = PAUSE_ROWS / (sources.len() as u64).max(1);
+        let longest = nanos(LONGEST_PAUSE).min(self.width.saturating_mul(intervals));
+        let earliest = Timestamp(now.0.saturating_sub(longest));
+        let (recorded, last) = (recorded.max(earliest), last.max(earliest));
         let mut gaps = Gaps::of(&self.shared, self.width);
         for &source in sources {
             gaps.tell(source, recorded, last, UNRECORDED);
-            gaps.tell(source, last, super::clock::now(), NOT_RUNNING);
+            gaps.tell(source, last, now, NOT_RUNNING);
         }
     }
 
@@ -114,6 +132,11 @@ impl Watch {
     /// Looks at everything; to be called once a second.
     pub fn look(&mut self) -> Found {
         let passed = self.steps.look();
+        self.after(passed)
+    }
+
+    /// Says what was between two looks.
+    fn after(&mut self, passed: Passed) -> Found {
         let ages = self.shared.ages();
         let is_old = |producer: usize| ages.get(producer).is_some_and(|age| *age > WEDGED);
         let is_wedged = |source: &Source| source.producers().any(is_old);
@@ -126,13 +149,19 @@ impl Watch {
         };
         let away = self.shared.sources.take_gaps(passed.to);
         for (number, (source, away)) in sources.iter().zip(away).enumerate() {
-            if found.stepped.is_some() {
-                // Times before and after the step cannot be told apart.
-                stepped(&mut gaps.coverage, number, passed);
+            if away.is_empty() && source.is_forgotten(passed.to) {
+                continue;
+            }
+            if passed.is_back() {
+                for (from, to) in away {
+                    gaps.tell(number, from, to, source.gone);
+                }
+                gaps.stepped_back(number, passed, found.stalled.is_some());
                 continue;
             }
             let why = match &found {
-                Found { stalled: Some(_), .. } => Some("stalled_ms"),
+                _ if passed.is_forward() => Some(CLOCK_STEP),
+                Found { stalled: Some(_), .. } => Some(STALLED),
                 _ if is_wedged(source) => Some("wedged_ms"),
                 _ => None,
             };
@@ -232,11 +261,110 @@ impl<'a> Gaps<'a> {
         self.coverage.gap(source, from, to, reason);
         self.sources.lose(source, reason, to.0.saturating_sub(from.0) / 1_000_000);
     }
+
+    /// Times before and after a step back cannot be told apart.
+    fn stepped_back(&mut self, source: usize, passed: Passed, is_stalled: bool) {
+        if is_stalled {
+            self.tell(source, Timestamp(passed.to.0.saturating_sub(passed.nanos)), passed.to, STALLED);
+        }
+        let millis = passed.step / 1_000_000;
+        self.coverage.lost(source, passed.to, CLOCK_STEP, millis);
+        self.sources.lose(source, CLOCK_STEP, millis);
+        self.coverage.unknown(source, passed.from);
+        self.coverage.unknown(source, passed.to);
+    }
 }
 
-/// A clock that was set makes the time before and after it doubtful.
-fn stepped(coverage: &mut Coverage, source: usize, passed: Passed) {
-    coverage.lost(source, passed.to, "clock_step_ms", passed.step / 1_000_000);
-    coverage.unknown(source, passed.from);
-    coverage.unknown(source, passed.to);
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use crossbeam::channel::{Receiver, unbounded};
+    use lowtide_aggregate::CoverageRow;
+
+    use super::super::shared::Settings;
+    use super::*;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    const fn at(second: u64) -> Timestamp {
+        Timestamp(second * SECOND)
+    }
+
+    /// A watch over nobody yet; the receiver keeps its rows from being refused.
+    fn watch() -> (Watch, Arc<Shared>, Receiver<Recorded>) {
+        let (happen, _) = unbounded();
+        let shared = Arc::new(Shared::new(60 * SECOND, Settings::default(), happen));
+        let (rows, taken) = unbounded();
+        let second = Duration::from_secs(1);
+        let watch = Watch::new(&shared, Vec::new(), rows, 60 * second, second, second);
+        // Nothing is due.
+        (Watch { behind: u64::MAX, ..watch }, shared, taken)
+    }
+
+    const fn passed(from: u64, to: u64, nanos: u64, step: u64) -> Passed {
+        Passed { from: at(from), to: at(to), nanos: nanos * SECOND, step: step * SECOND }
+    }
+
+    type Told = (u64, BTreeMap<&'static str, u64>, u64, bool);
+
+    /// Minute, milliseconds lost, heartbeats and whether more may be.
+    fn told(shared: &Shared) -> Vec<Told> {
+        let rows = shared.coverage().close(Timestamp(u64::MAX));
+        let row = |row: CoverageRow| (row.start.0 / SECOND / 60, row.lost, row.heartbeats, row.unknown);
+        rows.into_iter().map(row).collect()
+    }
+
+    #[test]
+    fn a_machine_that_slept_saw_nothing() {
+        let (mut watch, shared, _taken) = watch();
+        let eth0 = shared.sources.number("eth0", 0, "gone_ms");
+        shared.sources.opened_at(eth0, at(1));
+        let found = watch.after(passed(60, 60 + 3_600, 1, 3_599));
+        assert_eq!(found.stepped, Some(Duration::from_secs(3_599)));
+        let rows = told(&shared);
+        assert_eq!(rows.len(), 60);
+        let whole = |(number, row): (usize, &Told)| {
+            *row == (1 + number as u64, BTreeMap::from([(CLOCK_STEP, 60_000)]), 0, true)
+        };
+        assert!(rows.iter().enumerate().all(whole), "{rows:?}");
+        assert_eq!(shared.sources.all()[eth0].lost[CLOCK_STEP], 3_600_000);
+    }
+
+    #[test]
+    fn a_long_pause_is_told_from_its_end() {
+        let (mut watch, shared, _taken) = watch();
+        let sources: Vec<_> =
+            (0..50).map(|at| shared.sources.number(&format!("eth{at}"), 0, "gone_ms")).collect();
+        let now = super::super::clock::now();
+        watch.not_running(&sources, at(1_000_000_000), at(1_000_000_600));
+        let rows = told(&shared);
+        let most = usize::try_from(PAUSE_ROWS).unwrap();
+        assert!(rows.len() > most - 100 && rows.len() <= most + 100, "{}", rows.len());
+        assert!(rows.iter().all(|(_, lost, ..)| lost.keys().eq(&[NOT_RUNNING])));
+        assert!(rows[0].0 >= now.0 / SECOND / 60 - PAUSE_ROWS / 50);
+        assert_eq!(watch.recorded(0), at(1_000_000_000), "until it is in rows, the next run has to say it");
+    }
+
+    #[test]
+    fn a_clock_that_was_set_hides_nothing_else() {
+        let (mut watch, shared, _taken) = watch();
+        let now = super::super::clock::now().0 / SECOND / 60 * 60;
+        let eth0 = shared.sources.number("eth0", 0, "gone_ms");
+        shared.sources.opened_at(eth0, at(1));
+        shared.sources.closed_at(eth0, at(now));
+        shared.sources.opened_at(eth0, at(now + 2));
+        // It stood still for ten seconds, and the clock was set back by three minutes.
+        let found = watch.after(passed(now + 2, now + 12 - 180, 10, 180));
+        assert!(found.stalled.is_some() && found.stepped.is_some());
+        let minute = now / 60;
+        let lost = told(&shared);
+        assert_eq!(
+            lost,
+            [
+                (minute - 3, BTreeMap::from([(STALLED, 10_000), (CLOCK_STEP, 180_000)]), 0, true),
+                (minute, BTreeMap::from([("gone_ms", 2_000)]), 0, true),
+            ]
+        );
+    }
 }

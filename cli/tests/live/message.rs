@@ -78,6 +78,13 @@ impl Asked {
         })
     }
 
+    /// A frame of its time in which the message is missing.
+    pub fn hollow(&self) -> Vec<u8> {
+        let (sec, nsec) = split(self.time);
+        let times = Message { query_time_sec: Some(sec), query_time_nsec: Some(nsec), ..Message::default() };
+        self.frame(Message { r#type: AUTH_QUERY, ..times })
+    }
+
     /// Both; the response after a millisecond.
     pub fn pair(&self) -> [Vec<u8>; 2] {
         [self.query(), self.response(Duration::from_millis(1))]

@@ -1,5 +1,6 @@
 //! Hours in which nothing happens, and what a run shows of itself meanwhile.
 
+use std::fs;
 use std::time::{Duration, Instant};
 
 use crate::message::{Asked, SECOND, now, pairs};
@@ -65,4 +66,36 @@ fn what_it_shows_of_itself() {
     assert_eq!(run.get("/nothing").0, 404);
     let log = run.stop();
     assert!(log.contains("segments wait in"), "{log}");
+}
+
+#[test]
+fn who_is_missed_after_a_pause() {
+    const DAY: u64 = 86_400 * SECOND;
+    if skipped() {
+        return;
+    }
+    let server = Server::start();
+    let place = Place::new(Some(&server.url("pause")));
+    place.start().stop();
+    // A run before knew two senders that had gone, one of them long ago.
+    let (socket, now) = (format!("unix:{}", place.socket().display()), now());
+    let alive = format!(
+        r#"{{"sensor":"live","last":{last},"recorded":{last},"sources":["{socket}","{socket} lately","{socket} long ago"],
+            "away":{{"{socket} lately":{},"{socket} long ago":{}}}}}"#,
+        now - 6 * DAY,
+        now - 8 * DAY,
+        last = now - 60 * SECOND,
+    );
+    fs::write(place.spool().join("alive.json"), alive).unwrap();
+    let mut run = place.start();
+    let left = || fs::read_to_string(place.spool().join("alive.json")).unwrap();
+    until("its own sign of life", || left().contains("lately") && !left().contains("long ago"));
+    run.stop();
+    let rows = Rows { server: &server, database: "pause" };
+    let missed = rows.query(
+        "SELECT source FROM coverage GROUP BY source HAVING sum(lost['not_running_ms']) >= 60000 ORDER BY source",
+    );
+    assert_eq!(missed, format!("{socket}\n{socket} lately"));
+    // Since when it has been away, the next run knows as well.
+    assert!(left().contains(&format!("\"{socket} lately\":{}", now - 6 * DAY)), "{}", left());
 }

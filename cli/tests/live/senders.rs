@@ -136,6 +136,47 @@ fn a_backlog_of_an_hour_beside_live_traffic() {
     assert_eq!(rows.lost("clock_steps"), 0);
 }
 
+#[test]
+fn one_that_makes_up_its_times() {
+    const COUNT: u64 = 600_000;
+    if skipped() {
+        return;
+    }
+    let server = Server::start();
+    let place = Place::new(Some(&server.url("made_up")));
+    let mut run = place.start();
+    let mut sender = place.sender();
+    sender.send(pairs("bad", now(), 1_000));
+    run.counted(2_000);
+    let before = run.memory("VmRSS");
+    let (now, year) = (now(), 365 * 86_400 * SECOND);
+    for _ in 0..COUNT / 1_000 {
+        // Most of them could be, and are of a second of their own each.
+        let time = |at: u64| {
+            if !at.is_multiple_of(10) {
+                now - fastrand::u64(..20 * year)
+            } else {
+                fastrand::u64(now + year..)
+            }
+        };
+        sender.send((0..1_000).map(|at| Asked::at("bad", time(at), 1).hollow()));
+    }
+    sender.finish();
+    run.counted(2_000 + COUNT);
+    let after = run.memory("VmRSS");
+    assert!(after < before + (96 << 10), "{before} KiB became {after} KiB");
+    let discarded = run.metrics().sum("lowtide_dnstap_frames_discarded_total", &[]);
+    assert_eq!(discarded, 0);
+    run.stop();
+    let rows = Rows { server: &server, database: "made_up" };
+    assert_eq!(rows.number("SELECT sum(frames) FROM coverage WHERE server = ''"), 2_000 + COUNT);
+    let now = now / SECOND;
+    let of = |condition: &str| {
+        rows.number(&format!("SELECT sum(frames) FROM coverage WHERE server = '' AND {condition}"))
+    };
+    assert_eq!(of(&format!("toUnixTimestamp(interval) > {}", now + 3_600)), 0);
+}
+
 /// What coverage says of a source: heartbeats, milliseconds lost and whether more may be, of each interval.
 fn story(rows: &Rows<'_>, source: &str) -> Vec<(u64, u64, u64)> {
     let told = rows.query_rows(&format!(
@@ -252,8 +293,44 @@ fn one_of_two_connections_is_gone_inside_a_frame() {
     drop(stays);
     let rows = Rows { server: &server, database: "inside" };
     let story = story(&rows, " ns1");
-    assert!(story.iter().all(|&(_, lost, _)| lost == 0), "{story:?}");
-    assert_eq!(story.iter().filter(|&&(.., unknown)| unknown == 1).count(), 1, "{story:?}");
+    let missed: Vec<_> =
+        story.iter().filter(|&&(.., unknown)| unknown == 1).map(|&(_, lost, _)| lost).collect();
+    assert_eq!(missed, [1], "{story:?}");
+    assert_eq!(rows.lost("connections_ended"), 1);
+}
+
+#[test]
+fn one_of_two_without_a_name_leaves() {
+    if skipped() {
+        return;
+    }
+    let server = Server::start();
+    let place = Place::new(Some(&server.url("nameless")));
+    let mut run = place.start();
+    // They are of one user, and nothing else tells them apart. A third has a name, by which it is missed.
+    let (mut stays, mut goes, mut named) = (place.sender(), place.sender(), place.sender());
+    stays.send(pairs("", now(), 1));
+    goes.send(pairs("", now(), 1));
+    named.send(pairs("named", now(), 1));
+    run.counted(6);
+    goes.finish();
+    named.finish();
+    run.said_times("has gone: the sender stopped", 2);
+    pause(Duration::from_millis(2_100));
+    run.stop();
+    drop(stays);
+    let rows = Rows { server: &server, database: "nameless" };
+    let source = rows
+        .query("SELECT DISTINCT source FROM coverage WHERE frames > 0 ORDER BY source")
+        .replace("named", "");
+    let socket = format!("unix:{}", place.socket().display());
+    let user = nix::unistd::getuid();
+    assert_eq!(source, format!("{socket} \n{socket} uid {user}"));
+    let story = story(&rows, &format!(" uid {user}"));
+    let missed: Vec<_> =
+        story.iter().filter(|&&(.., unknown)| unknown == 1).map(|&(_, lost, _)| lost).collect();
+    assert_eq!(missed, [1], "{story:?}");
+    assert_eq!(rows.lost("connections_ended"), 1, "not of the socket: who has a name is missed by it");
 }
 
 #[test]
@@ -319,5 +396,42 @@ fn one_that_says_nothing_of_itself_and_one_that_says_start_alone() {
     let rows = Rows { server: &server, database: "plain" };
     assert_eq!(rows.traffic("answered"), 10);
     let source = rows.query("SELECT DISTINCT source FROM coverage WHERE frames > 0");
-    assert_eq!(source, format!("unix:{}", place.socket().display()));
+    assert_eq!(source, format!("unix:{} uid {}", place.socket().display(), nix::unistd::getuid()));
+}
+
+#[test]
+fn one_for_whom_there_is_no_room() {
+    if skipped() {
+        return;
+    }
+    let server = Server::start();
+    let mut place = Place::new(Some(&server.url("room")));
+    place.arguments.retain(|argument| argument != "--dnstap" && !argument.starts_with("unix:"));
+    place.configure(&format!("[[dnstap]]\nlisten = 'unix:{}'\nmax_senders = 2\n", place.socket().display()));
+    let mut run = place.start();
+    let mut senders = [place.sender(), place.sender()];
+    for (sender, name) in senders.iter_mut().zip(["a", "b"]) {
+        sender.send(pairs(name, now(), 1));
+    }
+    run.counted(4);
+    let mut refused = UnixStream::connect(place.socket()).unwrap();
+    assert_eq!(refused.read(&mut [0]).unwrap_or(0), 0, "it is closed");
+    run.said("1 connections were turned away");
+    senders.into_iter().for_each(Sender::finish);
+    run.said_times("has gone", 2);
+    // Two that say nothing, and one for which the first of them gives way.
+    let mut silent = UnixStream::connect(place.socket()).unwrap();
+    let _other = UnixStream::connect(place.socket()).unwrap();
+    let last = place.sender();
+    assert_eq!(silent.read(&mut [0]).unwrap_or(0), 0, "it is closed");
+    run.said_times("1 connections were turned away", 2);
+    drop(last);
+    run.stop();
+    let rows = Rows { server: &server, database: "room" };
+    assert_eq!(rows.lost("senders_refused"), 2);
+    let socket = format!("unix:{}", place.socket().display());
+    let known = rows.number(&format!(
+        "SELECT countIf(lost['senders_refused'] > 0 AND NOT unknown) FROM coverage WHERE source = '{socket}'"
+    ));
+    assert_eq!(known, 0, "who was not let in may have had something to say");
 }
