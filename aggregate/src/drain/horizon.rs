@@ -16,6 +16,8 @@ pub struct Culprit {
     pub server: Ipv6Addr,
     /// Owner and type of the RRset.
     pub rrset: String,
+    /// Whether it is an NS set, and not addresses.
+    pub is_ns: bool,
     /// The section it stands in.
     pub section: Section,
     /// Its TTL, seconds.
@@ -133,6 +135,7 @@ pub fn horizon(migration: &Migration, evidence: &Evidence, zone: usize, now: Tim
             culprits.push(Culprit {
                 server: key.server,
                 rrset: format!("{} {}", key.owner, key.rrtype),
+                is_ns: key.rrtype == "NS",
                 section: key.section,
                 ttl: served.ttl,
                 last: served.last,

@@ -183,6 +183,9 @@ fn one(
         evidence.asked.iter().any(|(&(of, _), asked)| of == number && asked.queries + asked.apart > 0);
     let mut reasons = Vec::new();
     let culprits: Vec<_> = horizon.culprits.iter().collect();
+    // An old server that nobody asks leads nobody anywhere; a new one will be asked again.
+    let leads_back =
+        culprits.iter().any(|culprit| migration.new.iter().any(|server| server.address == culprit.server));
     let name = shown(server);
     let zone = migration.zones.get(number).map(|zone| zone.as_name().to_string()).unwrap_or_default();
     let verdict = match (migration.cutover, horizon.at) {
@@ -226,7 +229,7 @@ fn one(
                     reason("hole", format!("{name} from {from} to {to}: {}", hole.reason))
                 }));
                 Verdict::Unknown
-            } else if !culprits.is_empty() && (is_asked || at < closes) {
+            } else if !culprits.is_empty() && (is_asked || at < closes || leads_back) {
                 Verdict::NotClosing
             } else if at < closes {
                 reasons.push(reason(

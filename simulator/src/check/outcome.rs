@@ -59,7 +59,7 @@ impl Outcome {
         self.due += other.due;
         self.in_time += other.in_time;
         self.examples.extend(other.examples);
-        self.examples.sort_by_key(|example| !example.contains("compliant"));
+        self.examples.sort_by_key(|example| (!example.contains("compliant"), !example.contains("hole")));
         self.examples.truncate(EXAMPLES);
         for (key, count) in other.classes {
             *self.classes.entry(key).or_default() += count;
@@ -203,14 +203,16 @@ fn later(
     }
 }
 
-/// The time that nobody saw, by the sensor's clock. A clock that is wrong by an hour skips an hour once, when it is set ahead, and
-/// nothing else is missing.
+/// The time that nobody saw, by the sensor's clock. A clock that is set ahead by an hour and back later skips an hour at most, or as
+/// long as it was wrong.
 fn blind(hole: &crate::truth::Hole) -> (u64, u64) {
     let (from, to) = (hole.from.0, hole.to.0);
     let by = (hole.amount.unwrap_or_default().abs() as u64).saturating_mul(SECOND);
     match hole.kind {
-        "clock-step" if hole.amount.is_some_and(|amount| amount > 0.0) => (from, from.saturating_add(by)),
-        "clock-step" => (to.saturating_sub(by), to),
+        "clock-step" if hole.amount.is_some_and(|amount| amount > 0.0) => {
+            (from, to.min(from.saturating_add(by)))
+        }
+        "clock-step" => (from.max(to.saturating_sub(by)), to),
         _ => (from, to),
     }
 }
@@ -230,17 +232,18 @@ fn with_hole(
         if !counts || !hole.addresses.iter().any(|&address| mapped(address) == one.server) {
             continue;
         }
-        let (from, to) = blind(hole);
-        // Where nothing came, nothing was dropped.
-        let dropped = |(sensor, begin, end): &(String, Timestamp, Timestamp)| {
-            hole.sensor.as_ref() == Some(sensor) && begin.0 < to && end.0 > from
-        };
-        if hole.kind == "drop" && !evidence.lost.iter().any(dropped) {
-            continue;
-        }
         // Sensors speak every few minutes: what is a hole is known by then.
-        let inside = |called: &&Timestamp| {
+        let is_inside = |from: u64, to: u64, called: &Timestamp| {
             from + 2 * parameters.coverage_step * SECOND < called.0 && to > called.0.saturating_sub(quiet)
+        };
+        let (from, to) = blind(hole);
+        let inside = |called: &&Timestamp| match hole.kind {
+            // Where nothing came, nothing was dropped: what was is what sensors said.
+            "drop" => evidence.lost.iter().any(|(sensor, begin, end)| {
+                let is_of_hole = hole.sensor.as_ref() == Some(sensor) && begin.0 < to && end.0 > from;
+                is_of_hole && is_inside(begin.0, end.0, called)
+            }),
+            _ => is_inside(from, to, called),
         };
         if let Some(&called) = one.drained.iter().find(inside) {
             outcome.drained_with_hole += 1;
