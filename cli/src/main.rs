@@ -27,8 +27,8 @@ use std::process::ExitCode;
 use clap::Parser;
 use mimalloc::MiMalloc;
 
-/// The windows of an interval are filled by one thread and freed by another, for months: glibc's allocator keeps an arena for each
-/// thread, and in these the holes never fit again.
+/// The windows of an interval are filled by one thread and freed by another. In bursts with rests between, this gave most of the memory
+/// back in the rests, and glibc's allocator did not (benches/results); whether it ends the growth seen in a soak is not known yet.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
