@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 
 use jiff::tz::TimeZone;
 use lowtide_aggregate::CoverageRow;
+use lowtide_aggregate::drain::DrainRows;
 use lowtide_aggregate::names::PARTITIONS;
 use lowtide_aggregate::window::{Closed, Window};
 use lowtide_proto::Timestamp;
@@ -24,8 +25,8 @@ use crate::traffic::{TrafficBlock, interval_seconds};
 pub enum Recorded {
     /// The windows of one partition that ended before one mark.
     Windows(Closed),
-    /// What the sources showed before the next mark.
-    Coverage(Vec<CoverageRow>),
+    /// What the sources showed before the next mark, and the rows of migrations before it.
+    Coverage(Vec<CoverageRow>, DrainRows),
     /// One more source, whose number is how many there were before.
     Source(String),
     /// What the run says of itself at this moment.
@@ -155,7 +156,7 @@ impl<S: SegmentSink> Recorder<S> {
     pub fn record(&mut self, recorded: Recorded) -> Result<(), S::Error> {
         match recorded {
             Recorded::Windows(closed) => self.closed.entry(closed.mark).or_default().push(closed),
-            Recorded::Coverage(rows) => {
+            Recorded::Coverage(rows, _) => {
                 self.covered.insert(self.covered_marks, rows);
                 self.covered_marks += 1;
             }

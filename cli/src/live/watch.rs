@@ -9,6 +9,7 @@ use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use crossbeam::channel::Sender;
+use lowtide_aggregate::drain::DrainRows;
 use lowtide_aggregate::{Configuration, Coverage, EventBatch, Mark};
 use lowtide_proto::Timestamp;
 use lowtide_store::recorder::Recorded;
@@ -214,7 +215,7 @@ impl Watch {
         let rows = self.shared.coverage().close(moment);
         // Only after the rows: a source is known before there are rows of it.
         let sources = self.shared.sources.take_new().into_iter().map(Recorded::Source);
-        for recorded in sources.chain([Recorded::Coverage(rows)]) {
+        for recorded in sources.chain([Recorded::Coverage(rows, DrainRows::default())]) {
             // A recorder that failed has said so.
             let _ = self.rows.send(recorded);
         }

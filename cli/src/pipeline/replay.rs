@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use crossbeam::channel::{Sender, bounded};
 use lowtide_aggregate::anonymise::Anonymisation;
+use lowtide_aggregate::drain::DrainRows;
 use lowtide_aggregate::names::PARTITIONS;
 use lowtide_aggregate::report::{Damaged, Input, Report};
 use lowtide_aggregate::summary::{self, Counted, rfc3339};
@@ -224,7 +225,7 @@ impl Read {
     fn close_windows(&mut self, moment: Timestamp) -> Result<(), Error> {
         self.tally.fan.close_windows(moment);
         let Some((coverage, rows)) = &mut self.coverage else { return Ok(()) };
-        rows.send(Recorded::Coverage(coverage.close(moment)))
+        rows.send(Recorded::Coverage(coverage.close(moment), DrainRows::default()))
             .map_err(|_| Error::Failed("the rows for ClickHouse are no longer taken".to_owned()))
     }
 
