@@ -93,6 +93,8 @@ pub struct Watch {
     /// Whether all of a run is kept, for a verdict.
     keeps: bool,
     intervals: Option<Intervals>,
+    /// Rows of intervals before this one were handed out.
+    number: u64,
 }
 
 impl Watch {
@@ -138,6 +140,7 @@ impl Watch {
             clients: 0,
             keeps,
             intervals: width.map(Intervals::new),
+            number: 0,
             migrations,
         };
         let servers: BTreeSet<Ipv6Addr> = groups.iter().map(|group| group.server).collect();
@@ -277,6 +280,16 @@ impl Watch {
         for (&server, watched) in &mut self.servers {
             watched.shown.take(server, width).for_each(|row| coverage.absorb(row));
         }
+    }
+
+    /// As [`Self::close`], but nothing while `moment` stays in one interval: so that it can be asked often.
+    pub fn close_due(&mut self, moment: Timestamp) -> DrainRows {
+        let width = self.intervals.as_ref().map_or(1, Intervals::width);
+        let number = moment.0 / width;
+        if std::mem::replace(&mut self.number, number) == number {
+            return DrainRows::default();
+        }
+        self.close(Timestamp(number.saturating_mul(width)))
     }
 
     /// Hands out the rows of intervals that began before `moment`. What comes later makes another row of the same key: they add up.
