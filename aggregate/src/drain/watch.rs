@@ -16,6 +16,7 @@ use super::plan::{Migration, SECOND};
 use super::rows::{DrainRow, DrainRows};
 use super::rrsets::Rrsets;
 use super::shown::Shown;
+use super::visitors::Visitors;
 use crate::coverage::Coverage;
 
 /// Clients of all migrations together; one takes about 250 octets.
@@ -100,20 +101,26 @@ pub struct Watch {
 impl Watch {
     /// Nothing seen yet; keeps what verdicts need.
     pub fn new(migrations: Vec<Migration>) -> Self {
-        Self::with(migrations, true, None)
+        Self::with(migrations, true, None, None)
     }
 
     /// The same, and rows are made in intervals of `width` nanoseconds.
     pub fn recording(migrations: Vec<Migration>, width: u64) -> Self {
-        Self::with(migrations, true, Some(width))
+        Self::with(migrations, true, Some(width), None)
     }
 
-    /// Rows alone: for a run without end, of which nothing is kept but what tells visits.
-    pub fn rows_alone(migrations: Vec<Migration>, width: u64) -> Self {
-        Self::with(migrations, false, Some(width))
+    /// Rows alone: for a run without end, of which nothing is kept but what tells visits. Several threads that may see the same clients
+    /// share `visitors`.
+    pub fn rows_alone(migrations: Vec<Migration>, width: u64, visitors: Option<Arc<Visitors>>) -> Self {
+        Self::with(migrations, false, Some(width), visitors)
     }
 
-    fn with(migrations: Vec<Migration>, keeps: bool, width: Option<u64>) -> Self {
+    fn with(
+        migrations: Vec<Migration>,
+        keeps: bool,
+        width: Option<u64>,
+        visitors: Option<Arc<Visitors>>,
+    ) -> Self {
         let mut groups = Vec::new();
         for (number, migration) in migrations.iter().enumerate() {
             let servers: BTreeSet<Ipv6Addr> =
@@ -139,7 +146,7 @@ impl Watch {
             unread: HashMap::default(),
             clients: 0,
             keeps,
-            intervals: width.map(Intervals::new),
+            intervals: width.map(|width| Intervals::new(width, visitors)),
             number: 0,
             migrations,
         };
