@@ -98,7 +98,10 @@ fn rows_say_who_asked_as_tshark_does() {
 
         // Per zone, server and client: queries, the first and the last.
         let time = |of: &str| {
-            format!("replaceOne(concat(toString({of}(IF), 'UTC'), 'Z'), ' ', 'T')").replace("(IF)", &format!("If({}, queries > 0)", if of == "min" { "first_seen" } else { "last_seen" }))
+            format!("replaceOne(concat(toString({of}(IF), 'UTC'), 'Z'), ' ', 'T')").replace(
+                "(IF)",
+                &format!("If({}, queries > 0)", if of == "min" { "first_seen" } else { "last_seen" }),
+            )
         };
         let sql = format!(
             "SELECT concat(zone, ' ', server), lowtideAddress(client), sum(queries) AS asked, {}, {} FROM drain WHERE migration = 'lab' \
@@ -121,7 +124,8 @@ fn rows_say_who_asked_as_tshark_does() {
         assert!(queries > 100, "{queries}");
 
         // What the files' own account says of all servers of the migration, of which none answers for another zone here.
-        let totals = "SELECT server, sum(messages) FROM coverage WHERE server != '' GROUP BY server ORDER BY ALL";
+        let totals =
+            "SELECT server, sum(messages) FROM coverage WHERE server != '' GROUP BY server ORDER BY ALL";
         let mut covered: Vec<_> = report["servers"]
             .as_array()
             .unwrap()

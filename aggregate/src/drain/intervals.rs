@@ -197,9 +197,9 @@ impl Intervals {
         let has_room = self.clients.len() < MAX_CLIENTS;
         match self.clients.entry(at) {
             std::collections::hash_map::Entry::Occupied(known) => Some(known.into_mut()),
-            std::collections::hash_map::Entry::Vacant(place) => has_room.then(|| {
-                place.insert(Known { came: Came::NEVER, row: NONE, round: 0 })
-            }),
+            std::collections::hash_map::Entry::Vacant(place) => {
+                has_room.then(|| place.insert(Known { came: Came::NEVER, row: NONE, round: 0 }))
+            }
         }
     }
 
@@ -299,7 +299,8 @@ impl Intervals {
         let half = times.len() / 2;
         let (_, &mut median, _) = times.select_nth_unstable(half);
         let round = self.round;
-        self.clients.retain(|_, known| known.came.last() > median || (known.round == round && known.row != NONE));
+        self.clients
+            .retain(|_, known| known.came.last() > median || (known.round == round && known.row != NONE));
         if self.clients.len() >= MAX_CLIENTS {
             // All have rows that are still counted, or came at the same time.
             self.clients.retain(|_, known| known.round == round && known.row != NONE);

@@ -3,10 +3,7 @@
 //! Servers say the same again and again, about ever other names. So records are not parsed here: they are found, and their
 //! content is folded into one number, by which it is known again. Nothing is copied and nothing is kept.
 
-use std::collections::HashSet;
-use std::net::{Ipv4Addr, Ipv6Addr};
-
-use foldhash::fast::RandomState;
+use std::net::{IpAddr, Ipv6Addr};
 
 use super::rrsets::MAX_TTL;
 
@@ -29,32 +26,35 @@ impl Digest {
         self.0 = (product as u64) ^ ((product >> 64) as u64).rotate_left(23) ^ 0xd6e8_feb8_6659_fd93;
     }
 
-    /// Octets with letters lower-cased; their number is to be told before.
+    /// The octets from `at` on, so many, letters lower-cased: a label with its length, which has no letters. `None` where they are not there.
     #[inline]
-    fn add_lowercase(&mut self, octets: &[u8]) {
-        let (whole, rest) = octets.as_chunks::<8>();
-        for chunk in whole {
-            self.add(lowercase(u64::from_le_bytes(*chunk)));
+    fn add_lowercase(&mut self, octets: &[u8], mut at: usize, mut count: usize) -> Option<()> {
+        while count > 0 {
+            self.add(lowercase(eight(octets, at, count.min(8))?));
+            at += 8;
+            count = count.saturating_sub(8);
         }
-        if !rest.is_empty() {
-            let mut last = [0; 8];
-            for (into, from) in last.iter_mut().zip(rest) {
-                *into = *from;
-            }
-            self.add(lowercase(u64::from_le_bytes(last)));
-        }
+        Some(())
     }
 
+    #[inline]
     fn add_octets(&mut self, octets: &[u8]) {
         self.add(octets.len() as u64);
-        for chunk in octets.chunks(8) {
-            let mut last = [0; 8];
-            for (into, from) in last.iter_mut().zip(chunk) {
-                *into = *from;
-            }
-            self.add(u64::from_le_bytes(last));
+        for at in (0..octets.len()).step_by(8) {
+            self.add(eight(octets, at, (octets.len() - at).min(8)).unwrap_or_default());
         }
     }
+}
+
+/// Up to eight octets as a number. They are read together wherever it can be: a load of what was just stored in pieces has to wait for it.
+#[inline]
+fn eight(octets: &[u8], at: usize, count: usize) -> Option<u64> {
+    let mask = u64::MAX >> (64 - 8 * count.clamp(1, 8));
+    if let Some(eight) = octets.get(at..).and_then(<[u8]>::first_chunk) {
+        return Some(u64::from_le_bytes(*eight) & mask);
+    }
+    let rest = octets.get(at..at + count)?;
+    Some(rest.iter().rev().fold(0, |number, &octet| number << 8 | u64::from(octet)))
 }
 
 /// Eight octets, letters lower-cased.
@@ -70,7 +70,9 @@ const fn lowercase(octets: u64) -> u64 {
 /// Finds the records of a response that can lead to a server.
 #[derive(Debug)]
 pub(super) struct Scan {
-    servers: HashSet<Ipv6Addr, RandomState>,
+    /// The servers' addresses by family, sorted. They are few.
+    v4: Vec<u32>,
+    v6: Vec<u128>,
     seed: u64,
     /// The TTLs of the records found in the last message, in order.
     pub ttls: Vec<u32>,
@@ -79,12 +81,25 @@ pub(super) struct Scan {
 impl Scan {
     /// Looks for addresses of these servers, beside NS and DS sets; `seed` keeps numbers from being foreseen.
     pub(super) fn new(servers: impl IntoIterator<Item = Ipv6Addr>, seed: u64) -> Self {
-        Self { servers: servers.into_iter().collect(), seed, ttls: Vec::new() }
+        let (mut v4, mut v6) = (Vec::new(), Vec::new());
+        for server in servers {
+            match server.to_ipv4_mapped() {
+                Some(server) => v4.push(server.to_bits()),
+                None => v6.push(server.to_bits()),
+            }
+        }
+        v4.sort_unstable();
+        v6.sort_unstable();
+        Self { v4, v6, seed, ttls: Vec::new() }
     }
 
     /// Whether an address is one of a server.
-    pub(super) fn is_server(&self, address: Ipv6Addr) -> bool {
-        self.servers.contains(&address)
+    #[inline]
+    pub(super) fn is_server(&self, address: IpAddr) -> bool {
+        match address {
+            IpAddr::V4(address) => has(&self.v4, address.to_bits()),
+            IpAddr::V6(address) => has(&self.v6, address.to_bits()),
+        }
     }
 
     /// The number of what a response of `server` carries that can lead to a server, TTLs apart; [`Self::ttls`] has these. `None` when
@@ -112,11 +127,8 @@ impl Scan {
                 let data = octets.get(begin..at)?;
                 let leads = match rrtype {
                     NS | DS => !data.is_empty() && apex.is(octets, owner, zone),
-                    A => <[u8; 4]>::try_from(data)
-                        .is_ok_and(|v4| self.is_server(Ipv4Addr::from_octets(v4).to_ipv6_mapped())),
-                    AAAA => {
-                        <[u8; 16]>::try_from(data).is_ok_and(|v6| self.is_server(Ipv6Addr::from_octets(v6)))
-                    }
+                    A => <[u8; 4]>::try_from(data).is_ok_and(|v4| has(&self.v4, u32::from_be_bytes(v4))),
+                    AAAA => <[u8; 16]>::try_from(data).is_ok_and(|v6| has(&self.v6, u128::from_be_bytes(v6))),
                     _ => false,
                 };
                 if !leads {
@@ -141,6 +153,13 @@ impl Scan {
         }
         Some(digest.0)
     }
+}
+
+/// Whether sorted numbers have this one.
+#[inline]
+fn has<T: Ord + Copy>(numbers: &[T], number: T) -> bool {
+    // Of so few, looking at all is quicker.
+    if numbers.len() <= 8 { numbers.contains(&number) } else { numbers.binary_search(&number).is_ok() }
 }
 
 /// The pointer by which a message names the zone: most servers name it but once.
@@ -177,8 +196,7 @@ impl Apex {
                     return Some(());
                 }
                 1..=63 => {
-                    digest.add(u64::from(len));
-                    digest.add_lowercase(octets.get(at + 1..at + 1 + usize::from(len))?);
+                    digest.add_lowercase(octets, at, 1 + usize::from(len))?;
                     at += 1 + usize::from(len);
                 }
                 _ => {
@@ -250,6 +268,8 @@ fn is_name(octets: &[u8], mut at: usize, name: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
 
     /// A response about `name` in example.net with these records: owner, type, TTL and data, as they are.
@@ -302,7 +322,7 @@ mod tests {
         assert_ne!(look(&of(b"\x03www\x07example\x03net\0", 16, b"\x03ns2", 300)).0, first.0);
         assert_ne!(look(&of(b"\x03www\x07example\x03net\0", 16, b"\x03ns1\x01x", 300)).0, first.0);
         // Of a name below the zone, no NS set leads.
-        assert_eq!(look(&of(b"\x03www\x07example\x03net\0", 12, b"\x03ns1", 300)).1, []);
+        assert_eq!(look(&of(b"\x03www\x07example\x03net\0", 12, b"\x03ns1", 300)).1, [0_u32; 0]);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::net::Ipv6Addr;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
-use lowtide_proto::{Facts, Message, Name, NameBuf, Observation, Role, Timestamp};
+use lowtide_proto::{Facts, Message, Name, Observation, Role, Timestamp};
 
 use super::evidence::{Asked, Evidence};
 use super::intervals::{Intervals, Key, Row};
@@ -32,13 +32,18 @@ const MAX_UNREAD: usize = 1_000;
 const MAX_OPEN: usize = 262_144;
 
 /// A server that is watched.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Watched {
+    address: Ipv6Addr,
     of: Vec<Of>,
     /// The sources that showed it, by number.
     sources: Vec<usize>,
     shown: Shown,
 }
+
+/// The servers that are watched, and by a hash of addresses the first of them that has it: most other servers are told by one look.
+#[derive(Debug)]
+struct Servers(Vec<Watched>, [u32; 256]);
 
 /// A migration that a server is of.
 #[derive(Debug)]
@@ -49,9 +54,11 @@ struct Of {
 }
 
 /// A zone of a migration at one of its servers.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct OfZone {
-    name: NameBuf,
+    /// Its first octets, in which zones differ.
+    head: Option<[u8; 8]>,
+    name: Box<[u8]>,
     /// Number of migration, zone and server together.
     group: u32,
     /// Number of the zone among those of all migrations.
@@ -82,7 +89,7 @@ struct Zone {
 #[derive(Debug)]
 pub struct Watch {
     migrations: Vec<Migration>,
-    servers: HashMap<Ipv6Addr, Watched, RandomState>,
+    servers: Servers,
     /// In the order of rows.
     groups: Vec<Group>,
     zones: Vec<Zone>,
@@ -138,8 +145,9 @@ impl Watch {
             }
         }
         groups.sort_by(|one, other| (&one.names, one.server).cmp(&(&other.names, other.server)));
+        let servers: BTreeSet<Ipv6Addr> = groups.iter().map(|group| group.server).collect();
         let mut watch = Self {
-            servers: HashMap::default(),
+            servers: Servers::new(&servers),
             groups: Vec::new(),
             zones: Vec::new(),
             zone_numbers: HashMap::default(),
@@ -150,7 +158,6 @@ impl Watch {
             number: 0,
             migrations,
         };
-        let servers: BTreeSet<Ipv6Addr> = groups.iter().map(|group| group.server).collect();
         for (number, group) in groups.iter().enumerate() {
             let Some(migration) = watch.migrations.get(group.migration) else { continue };
             let Some(&name) = migration.zones.get(group.zone) else { continue };
@@ -163,14 +170,17 @@ impl Watch {
                 }
             };
             watch.zone_numbers.insert((group.migration, group.zone), zone);
-            let of = &mut watch.servers.entry(group.server).or_default().of;
+            let Some(watched) = watch.servers.get_mut(group.server) else { continue };
+            let of = &mut watched.of;
             let at = of.iter().position(|of| of.migration == group.migration).unwrap_or_else(|| {
                 of.push(Of { migration: group.migration, zones: Vec::new() });
                 of.len() - 1
             });
             if let Some(of) = of.get_mut(at) {
-                of.zones.push(OfZone { name, group: number as u32, zone });
-                of.zones.sort_by_key(|zone| std::cmp::Reverse(zone.name.wire().len()));
+                let wire = name.wire();
+                let head = wire.first_chunk().copied();
+                of.zones.push(OfZone { head, name: wire.into(), group: number as u32, zone });
+                of.zones.sort_by_key(|zone| std::cmp::Reverse(zone.name.len()));
             }
         }
         watch.groups = groups;
@@ -199,7 +209,7 @@ impl Watch {
     ) -> bool {
         let server = observation.server.address;
         let Self { servers, groups, zones, migrations, clients, keeps, intervals, .. } = self;
-        let Some(watched) = servers.get_mut(&server) else { return false };
+        let Some(watched) = servers.get_mut(server) else { return false };
         if is_beside_server(observation.role) {
             if watched.sources.last() != Some(&source) {
                 watched.shown_by(source);
@@ -278,14 +288,14 @@ impl Watch {
     pub fn is_full(&self) -> bool {
         let asked = self.intervals.as_ref().map_or(0, Intervals::rows);
         let served: usize = self.zones.iter().map(|zone| zone.rrsets.rows()).sum();
-        asked + served > MAX_OPEN || self.servers.values().any(|server| server.shown.is_full())
+        asked + served > MAX_OPEN || self.servers.0.iter().any(|server| server.shown.is_full())
     }
 
     /// Adds to coverage what the sources showed of the servers since this was last asked, and what of it could not be read.
     pub fn cover(&mut self, coverage: &mut Coverage) {
         let Some(width) = self.intervals.as_ref().map(Intervals::width) else { return };
-        for (&server, watched) in &mut self.servers {
-            watched.shown.take(server, width).for_each(|row| coverage.absorb(row));
+        for watched in &mut self.servers.0 {
+            watched.shown.take(watched.address, width).for_each(|row| coverage.absorb(row));
         }
     }
 
@@ -367,9 +377,9 @@ impl Watch {
                 evidence.unread.insert(key, last);
             }
         }
-        for (&server, watched) in &self.servers {
+        for watched in &self.servers.0 {
             for name in watched.sources.iter().filter_map(|&source| sources.get(source)) {
-                evidence.cover.watches(name, server);
+                evidence.cover.watches(name, watched.address);
             }
         }
         for (&source, unread) in &self.unread {
@@ -379,6 +389,33 @@ impl Watch {
             }
         }
         evidence
+    }
+}
+
+impl Servers {
+    fn new(servers: &BTreeSet<Ipv6Addr>) -> Self {
+        let mut first = [u32::MAX; 256];
+        for (at, &server) in servers.iter().enumerate().rev() {
+            if let Some(first) = first.get_mut(Self::hash(server)) {
+                *first = at as u32;
+            }
+        }
+        let watched =
+            |&address| Watched { address, of: Vec::new(), sources: Vec::new(), shown: Shown::default() };
+        Self(servers.iter().map(watched).collect(), first)
+    }
+
+    #[inline]
+    const fn hash(server: Ipv6Addr) -> usize {
+        let bits = server.to_bits();
+        let half = bits as u64 ^ (bits >> 64) as u64;
+        (half.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as usize
+    }
+
+    #[inline]
+    fn get_mut(&mut self, server: Ipv6Addr) -> Option<&mut Watched> {
+        let first = *self.1.get(Self::hash(server))? as usize;
+        self.0.get_mut(first..)?.iter_mut().find(|watched| watched.address == server)
     }
 }
 
@@ -395,7 +432,7 @@ impl Of {
     /// The longest zone that a name is in.
     #[inline]
     fn zone_of(&self, name: Name<'_>) -> Option<&OfZone> {
-        self.zones.iter().find(|zone| is_in(name, zone.name.wire()))
+        self.zones.iter().find(|zone| zone.has(name))
     }
 }
 
@@ -417,18 +454,22 @@ pub const fn is_beside_server(role: Role) -> bool {
     }
 }
 
-/// Whether a lower-cased name ends in a zone's, at a label.
-#[inline]
-fn is_in(name: Name<'_>, zone: &[u8]) -> bool {
-    if !name.0.ends_with(zone) {
-        return false;
+impl OfZone {
+    /// Whether a lower-cased name ends in the zone's, at a label.
+    #[inline]
+    fn has(&self, name: Name<'_>) -> bool {
+        let Some(begin) = name.0.len().checked_sub(self.name.len()) else { return false };
+        let Some(tail) = name.0.get(begin..) else { return false };
+        if tail.first_chunk() != self.head.as_ref() || *tail != *self.name {
+            return false;
+        }
+        let mut at = 0;
+        while at < begin {
+            let Some(&len) = name.0.get(at) else { return false };
+            at += 1 + usize::from(len);
+        }
+        at == begin
     }
-    let mut suffix = name.0;
-    while suffix.len() > zone.len() {
-        let Some((&len, rest)) = suffix.split_first() else { return false };
-        suffix = rest.get(usize::from(len)..).unwrap_or_default();
-    }
-    suffix.len() == zone.len()
 }
 
 #[cfg(test)]

@@ -187,8 +187,11 @@ impl Running {
             let fan = Fan::new(accounts, lanes, Some(marks), &opened::anonymisation(&options.privacy));
             let decoder = Decoder::new(Ports::new(&options.ports), DecoderLimits::default());
             let coverage = Coverage::new(nanos(options.interval));
-            Producer::new(name, decoder, coverage, fan, options.lateness, shared)
-                .watching(&options.migrations, nanos(options.interval), visitors.as_ref())
+            Producer::new(name, decoder, coverage, fan, options.lateness, shared).watching(
+                &options.migrations,
+                nanos(options.interval),
+                visitors.as_ref(),
+            )
         };
         let query_timeout = i64::try_from(nanos(options.query_timeout)).unwrap_or(i64::MAX);
         let limits = MatcherLimits { query_timeout, outstanding: options.limits.outstanding };

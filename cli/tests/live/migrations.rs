@@ -49,7 +49,10 @@ fn rows_of_a_migration_say_what_was_sent() {
     }
     // Not of the migration; and one of a time that cannot be, which counts as now.
     sender.send(Asked::at("ns1", begin, 900).named("www.example.org").from(CLIENTS[0]).pair());
-    sender.send([Asked::at("ns1", begin + 400 * 86_400 * SECOND, 901).named("www.example.com").from([10, 0, 0, 9]).query()]);
+    sender.send([Asked::at("ns1", begin + 400 * 86_400 * SECOND, 901)
+        .named("www.example.com")
+        .from([10, 0, 0, 9])
+        .query()]);
     sender.finish();
     run.stop();
     let after = now();
@@ -64,7 +67,8 @@ fn rows_of_a_migration_say_what_was_sent() {
     let mut expected = Vec::new();
     for zone in ["example.com.", "example.net."] {
         for client in CLIENTS {
-            let times: Vec<u64> = sent.iter().filter(|of| (of.0, of.1) == (zone, client)).map(|of| of.2).collect();
+            let times: Vec<u64> =
+                sent.iter().filter(|of| (of.0, of.1) == (zone, client)).map(|of| of.2).collect();
             let queries = times.len();
             let gap = if queries > 1 { 100 * SECOND } else { 0 };
             let address = client.map(|octet| octet.to_string()).join(".");
@@ -75,7 +79,9 @@ fn rows_of_a_migration_say_what_was_sent() {
         }
     }
     assert_eq!(all, expected);
-    let odd = rows.query_rows("SELECT sum(queries), max(toUnixTimestamp(interval)) FROM drain WHERE client = toIPv6('10.0.0.9')");
+    let odd = rows.query_rows(
+        "SELECT sum(queries), max(toUnixTimestamp(interval)) FROM drain WHERE client = toIPv6('10.0.0.9')",
+    );
     assert_eq!(odd[0][0], "1");
     assert!(odd[0][1].parse::<u64>().unwrap() <= after / SECOND, "{odd:?}");
 
@@ -109,13 +115,21 @@ fn a_live_run_makes_the_rows_of_a_replay() {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let rows = Rows { server: &server, database: &database };
         for (table, columns) in [
-            ("drain", "interval, role, migration, zone, server, client, qtype, queries, rd_queries, responses, first_seen, last_seen, visits, gap_min, gap_max"),
-            ("rrset", "interval, role, server, zone, owner, rrtype, section, digest, rdata, ttl_min, ttl_max, horizon, answers, first_seen, last_seen"),
+            (
+                "drain",
+                "interval, role, migration, zone, server, client, qtype, queries, rd_queries, responses, first_seen, last_seen, visits, gap_min, gap_max",
+            ),
+            (
+                "rrset",
+                "interval, role, server, zone, owner, rrtype, section, digest, rdata, ttl_min, ttl_max, horizon, answers, first_seen, last_seen",
+            ),
             ("coverage", "interval, server, messages, first, last"),
         ] {
             let condition = if table == "coverage" { " AND server != '' AND messages > 0" } else { "" };
             let of = |sensor| {
-                rows.query_rows(&format!("SELECT {columns} FROM {table} FINAL WHERE sensor = '{sensor}'{condition} ORDER BY ALL"))
+                rows.query_rows(&format!(
+                    "SELECT {columns} FROM {table} FINAL WHERE sensor = '{sensor}'{condition} ORDER BY ALL"
+                ))
             };
             let (live, replayed) = (of(SENSOR), of("replay"));
             assert!(!live.is_empty(), "{name} {table}");
