@@ -132,7 +132,8 @@ fn a_live_run_makes_the_rows_of_a_replay() {
                 ))
             };
             let (live, replayed) = (of(SENSOR), of("replay"));
-            assert!(!live.is_empty(), "{name} {table}");
+            // BIND was told to leave NS sets out of its responses.
+            assert_eq!(live.is_empty(), name == "bind" && table == "rrset", "{name} {table}");
             assert_eq!(live, replayed, "{name} {table}");
         }
     }
