@@ -107,44 +107,58 @@ impl Scan {
     #[inline]
     pub(super) fn look(&mut self, server: Ipv6Addr, zone: &[u8], octets: &[u8]) -> Option<u64> {
         self.ttls.clear();
-        let counts = octets.get(4..12)?;
-        let count = |at: usize| Some(u16::from_be_bytes([*counts.get(at)?, *counts.get(at + 1)?]));
+        let [_, _, _, _, q0, q1, a0, a1, n0, n1, r0, r1] = *octets.first_chunk::<12>()?;
+        let count = |high, low| u32::from(u16::from_be_bytes([high, low]));
         let mut at = 12;
-        for _ in 0..count(0)? {
+        for _ in 0..count(q0, q1) {
             at = behind_name(octets, at)? + 4;
         }
+        let authority = count(a0, a1);
+        let additional = authority + count(n0, n1);
         let mut digest = Digest(self.seed);
         let mut apex = Apex::default();
-        for (section, records) in [count(2)?, count(4)?, count(6)?].into_iter().enumerate() {
-            for _ in 0..records {
-                let owner = at;
-                at = behind_name(octets, at)?;
-                let fixed: [u8; 10] = octets.get(at..)?.first_chunk().copied()?;
-                let [t0, t1, _, _, ttl @ .., l0, l1] = fixed;
-                let (rrtype, length) = (u16::from_be_bytes([t0, t1]), u16::from_be_bytes([l0, l1]));
-                let begin = at + 10;
-                at = begin + usize::from(length);
-                let data = octets.get(begin..at)?;
-                let leads = match rrtype {
-                    NS | DS => !data.is_empty() && apex.is(octets, owner, zone),
-                    A => <[u8; 4]>::try_from(data).is_ok_and(|v4| has(&self.v4, u32::from_be_bytes(v4))),
-                    AAAA => <[u8; 16]>::try_from(data).is_ok_and(|v6| has(&self.v6, u128::from_be_bytes(v6))),
-                    _ => false,
-                };
-                if !leads {
-                    continue;
+        for record in 0..additional + count(r0, r1) {
+            let owner = at;
+            // Nearly every owner is a pointer, so that it and what is fixed can be read at once.
+            let fixed = match octets.get(at..).and_then(<[u8]>::first_chunk::<12>) {
+                Some([192..=255, _, fixed @ ..]) => {
+                    at += 12;
+                    fixed
                 }
-                digest.add((section as u64) << 16 | u64::from(rrtype));
-                match rrtype {
-                    NS => apex.fold(&mut digest, octets, begin)?,
-                    DS => digest.add_octets(data),
-                    _ => {
-                        digest.add_octets(data);
-                        apex.fold(&mut digest, octets, owner)?;
-                    }
+                _ => {
+                    let behind = behind_name(octets, at)?;
+                    at = behind + 10;
+                    octets.get(behind..)?.first_chunk()?
                 }
-                self.ttls.push(u32::from_be_bytes(ttl).min(MAX_TTL));
+            };
+            let [t0, t1, _, _, ttl @ .., l0, l1] = *fixed;
+            let (rrtype, begin) = (u16::from_be_bytes([t0, t1]), at);
+            at += usize::from(u16::from_be_bytes([l0, l1]));
+            let data = octets.get(begin..at)?;
+            let leads = match rrtype {
+                NS | DS => !data.is_empty() && apex.is(octets, owner, zone),
+                A => <[u8; 4]>::try_from(data).is_ok_and(|v4| has(&self.v4, u32::from_be_bytes(v4))),
+                AAAA => <[u8; 16]>::try_from(data).is_ok_and(|v6| has(&self.v6, u128::from_be_bytes(v6))),
+                _ => false,
+            };
+            if !leads {
+                continue;
             }
+            let section = u64::from(record >= authority) + u64::from(record >= additional);
+            // No label of six octets reaches these bits, see below.
+            let mark = (1 + section << 8 | u64::from(rrtype)) << 48;
+            let label = (rrtype == NS).then(|| apex.label(octets, begin, data.len())).flatten();
+            digest.add(mark | label.unwrap_or_default());
+            match rrtype {
+                NS if label.is_some() => {}
+                NS => apex.fold(&mut digest, octets, begin)?,
+                DS => digest.add_octets(data),
+                _ => {
+                    digest.add_octets(data);
+                    apex.fold(&mut digest, octets, owner)?;
+                }
+            }
+            self.ttls.push(u32::from_be_bytes(ttl).min(MAX_TTL));
         }
         if !self.ttls.is_empty() {
             let bits = server.to_bits();
@@ -174,14 +188,29 @@ impl Apex {
     #[inline]
     fn is(&mut self, octets: &[u8], at: usize, zone: &[u8]) -> bool {
         let pointer = pointer(octets, at);
-        if pointer.is_some_and(|pointer| pointer == self.known) {
-            return true;
-        }
+        pointer.is_some_and(|pointer| pointer == self.known) || self.learn(octets, at, zone, pointer)
+    }
+
+    fn learn(&mut self, octets: &[u8], at: usize, zone: &[u8], pointer: Option<u16>) -> bool {
         let is_zone = is_name(octets, at, zone);
         if let Some(pointer) = pointer.filter(|_| is_zone) {
             self.known = pointer;
         }
         is_zone
+    }
+
+    /// The label in lower case, if the `length` octets at `at` are one label of up to five octets, and the zone's pointer: so most
+    /// servers' names are written.
+    #[inline]
+    fn label(&self, octets: &[u8], at: usize, length: usize) -> Option<u64> {
+        let eight = u64::from_le_bytes(*octets.get(at..)?.first_chunk()?);
+        let len = eight & 0xff;
+        if !(1..=5).contains(&len) || length as u64 != len + 3 {
+            return None;
+        }
+        let bits = 8 * (len + 1);
+        let pointer = ((eight >> bits) as u16).swap_bytes();
+        (pointer == self.known).then_some(lowercase(eight & ((1 << bits) - 1)))
     }
 
     /// Folds the name at `at`, or as much of it as stands before the zone's.

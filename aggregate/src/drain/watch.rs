@@ -56,8 +56,8 @@ struct Of {
 /// A zone of a migration at one of its servers.
 #[derive(Clone, Debug)]
 struct OfZone {
-    /// Its first octets, in which zones differ.
-    head: Option<[u8; 8]>,
+    /// Its first eight octets, in which zones differ; 0 where it is shorter.
+    head: u64,
     name: Box<[u8]>,
     /// Number of migration, zone and server together.
     group: u32,
@@ -178,7 +178,7 @@ impl Watch {
             });
             if let Some(of) = of.get_mut(at) {
                 let wire = name.wire();
-                let head = wire.first_chunk().copied();
+                let head = wire.first_chunk().map_or(0, |head| u64::from_ne_bytes(*head));
                 of.zones.push(OfZone { head, name: wire.into(), group: number as u32, zone });
                 of.zones.sort_by_key(|zone| std::cmp::Reverse(zone.name.len()));
             }
@@ -415,7 +415,14 @@ impl Servers {
     #[inline]
     fn get_mut(&mut self, server: Ipv6Addr) -> Option<&mut Watched> {
         let first = *self.1.get(Self::hash(server))? as usize;
-        self.0.get_mut(first..)?.iter_mut().find(|watched| watched.address == server)
+        let at = if self.0.get(first)?.address == server { first } else { self.behind(first, server)? };
+        self.0.get_mut(at)
+    }
+
+    /// Where a server is, if not at the first place that its hash says.
+    #[cold]
+    fn behind(&self, first: usize, server: Ipv6Addr) -> Option<usize> {
+        (first + 1..self.0.len()).find(|&at| self.0.get(at).is_some_and(|watched| watched.address == server))
     }
 }
 
@@ -460,7 +467,8 @@ impl OfZone {
     fn has(&self, name: Name<'_>) -> bool {
         let Some(begin) = name.0.len().checked_sub(self.name.len()) else { return false };
         let Some(tail) = name.0.get(begin..) else { return false };
-        if tail.first_chunk() != self.head.as_ref() || *tail != *self.name {
+        let head = tail.first_chunk().map_or(0, |head| u64::from_ne_bytes(*head));
+        if head != self.head || *tail != *self.name {
             return false;
         }
         let mut at = 0;
