@@ -83,6 +83,8 @@ impl Row {
 pub(super) struct Intervals {
     /// Nanoseconds of an interval.
     width: u64,
+    /// Number and beginning of the interval of the last message: nearly always that of the next, too.
+    current: (u64, u64),
     clients: HashMap<ClientKey, Known, RandomState>,
     rows: Vec<Row>,
     /// Rows beyond the depth, of clients that ask for many types.
@@ -104,6 +106,7 @@ impl Intervals {
     pub(super) fn new(width: u64, visitors: Option<Arc<Visitors>>) -> Self {
         Self {
             width: width.max(1),
+            current: (0, 0),
             clients: HashMap::default(),
             rows: Vec::new(),
             more: HashMap::default(),
@@ -118,6 +121,16 @@ impl Intervals {
         self.width
     }
 
+    /// The number of the interval of a moment.
+    #[inline]
+    pub(super) const fn number(&mut self, time: Timestamp) -> u64 {
+        if time.0.wrapping_sub(self.current.1) >= self.width {
+            let number = time.0 / self.width;
+            self.current = (number, number * self.width);
+        }
+        self.current.0
+    }
+
     /// Rows that wait to be handed out.
     pub(super) const fn rows(&self) -> usize {
         self.rows.len()
@@ -126,7 +139,7 @@ impl Intervals {
     /// Counts a query.
     #[inline]
     pub(super) fn query(&mut self, key: Key, time: Timestamp, is_recursive: bool) {
-        let number = time.0 / self.width;
+        let number = self.number(time);
         let Some(known) = self.known(&key) else { return self.others(key, time, Some(is_recursive)) };
         let before = *known;
         let mut visit = known.came.again(time);
@@ -152,7 +165,7 @@ impl Intervals {
     /// Counts a response.
     #[inline]
     pub(super) fn response(&mut self, key: Key, time: Timestamp) {
-        let number = time.0 / self.width;
+        let number = self.number(time);
         let Some(known) = self.known(&key) else { return self.others(key, time, None) };
         let before = *known;
         let Some(row) = self.row(before, key, number, time) else { return self.others(key, time, None) };
@@ -166,9 +179,10 @@ impl Intervals {
     #[cold]
     fn others(&mut self, key: Key, time: Timestamp, query: Option<bool>) {
         let key = Key { client: Ipv6Addr::UNSPECIFIED, ..key };
+        let number = self.number(time);
         let entry = self.clients.entry(client_key(&key));
         let before = *entry.or_insert(Known { came: Came::NEVER, row: NONE, round: 0 });
-        let Some(row) = self.row(before, key, time.0 / self.width, time) else { return };
+        let Some(row) = self.row(before, key, number, time) else { return };
         match query {
             Some(is_recursive) => {
                 if row.queries == 0 {

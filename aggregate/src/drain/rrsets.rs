@@ -229,9 +229,12 @@ impl Rrsets {
             all.add(time, ttl);
             let Some(width) = *width else { continue };
             let Some(recent) = recent.get_mut(rrset as usize) else { continue };
-            let number = time.0 / width;
-            let is_row = |row: &Open| row.rrset == rrset && row.number == number && row.role == role;
+            let is_row = |row: &Open| {
+                let is_in = time.0.wrapping_sub(row.number.saturating_mul(width)) < width;
+                row.rrset == rrset && row.role == role && is_in
+            };
             if !open.get(*recent as usize).is_some_and(is_row) {
+                let number = time.0 / width;
                 *recent = *rows.entry((number, role, rrset)).or_insert_with(|| {
                     open.push(Open { number, role, rrset, served: Served::new(time, ttl) });
                     (open.len() - 1) as u32

@@ -215,7 +215,7 @@ impl Watch {
                 watched.shown_by(source);
             }
             if let Some(intervals) = intervals {
-                watched.shown.message(source, time, intervals.width());
+                watched.shown.message(source, intervals.number(time), time);
             }
         }
         let message = observation.message;
@@ -256,11 +256,11 @@ impl Watch {
             *clients += usize::from(asked.count(client, time, message.qtype, is_recursive, room));
         }
         if !is_read && let Some(intervals) = intervals {
-            watched.shown.unread_response(source, time, intervals.width());
+            watched.shown.unread_response(source, intervals.number(time));
         }
         if is_without_name(message) {
             if let Some(intervals) = intervals {
-                watched.shown.unread_query(source, time, intervals.width());
+                watched.shown.unread_query(source, intervals.number(time));
             }
             self.unread(source, time);
         }
