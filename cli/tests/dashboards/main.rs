@@ -7,6 +7,7 @@
     reason = "tests state their expectations by failing"
 )]
 
+mod migration;
 mod scene;
 #[path = "../support/mod.rs"]
 mod support;
@@ -118,9 +119,14 @@ fn fill(database: &Database) {
     };
     // 7,716 rows an interval of ten minutes: noon to three of the 88th day.
     run("traffic.sql", &[("param_from", "98332704"), ("param_rows", "138888")]);
-    for file in ["vanished.sql", "coverage.sql", "sensor_run.sql"] {
+    for file in ["vanished.sql", "coverage.sql", "sensor_run.sql", "drain.sql", "rrset.sql"] {
         run(file, &[]);
     }
+    // One of the old servers of its migration is watched.
+    database.query(
+        "INSERT INTO coverage SELECT interval, sensor, run, kind, source, '192.0.2.10', 0, 0, 5, first, last, 600, map(), 0 \
+         FROM coverage WHERE sensor = 'sensor-00'",
+    );
 }
 
 fn lowtide(arguments: &[&str]) -> String {
@@ -151,20 +157,24 @@ fn every_query_answers_on_rows_of_a_fleet() {
     fill(&database);
     let name: (&str, &[&str]) = ("name", &[GONE]);
     let some: (&str, &[&str]) = ("sensor", &["sensor-02", "sensor-13"]);
+    let old: (&str, &[&str]) = ("old", &["192.0.2.10", "192.0.2.11"]);
     // Up to a day, up to a month and beyond: each of the tables.
     let ranges = [(NOON, NOON + 3 * 3600), (NOON - 2 * DAY, NOON + DAY), (END - 90 * DAY, END)];
     for (number, range) in ranges.into_iter().enumerate() {
         for file in FILES {
-            let opened = Opened::new(&database, file, range, &[name]);
+            let opened = Opened::new(&database, file, range, &[name, old]);
             assert_eq!(opened.value("kind"), "live");
             let silent = opened.check(&database);
             // A sensor was off and all ran on within the 90 days; three hours may be without any event.
-            let may_be_silent = ["Gaps", "Loss by reason", "Do the accounts balance?"];
+            let may_be_silent =
+                ["Gaps", "Loss by reason", "Do the accounts balance?", "Losses of these sources by reason"];
             assert!(
                 silent.iter().all(|title| number < 2 && may_be_silent.contains(&title.as_str())),
                 "{silent:?}"
             );
-            let silent = Opened::new(&database, file, range, &[name, some]).check(&database);
+            // One sensor made the rows of the migration.
+            let some = if file == "migration" { ("sensor", &["sensor-00"][..]) } else { some };
+            let silent = Opened::new(&database, file, range, &[name, some, old]).check(&database);
             assert!(
                 silent.iter().all(|title| number < 2 && may_be_silent.contains(&title.as_str())),
                 "{silent:?}"

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::support::Database;
 
-pub const FILES: [&str; 4] = ["overview", "name", "server", "sensors"];
+pub const FILES: [&str; 5] = ["overview", "name", "server", "sensors", "migration"];
 pub const PLUGIN: &str = "grafana-clickhouse-datasource";
 
 pub fn path(file: &str) -> PathBuf {
