@@ -14,6 +14,7 @@ use hickory_proto::rr::{RData, Record, RecordType};
 use lowtide_proto::{Name, NameBuf, Timestamp};
 
 use super::plan::SECOND;
+use super::ttls::Ttls;
 
 /// Messages whose octets are remembered; past it all are forgotten and read anew.
 const MAX_KNOWN: usize = 65_536;
@@ -122,6 +123,8 @@ pub struct Rrsets {
     servers: HashSet<Ipv6Addr, RandomState>,
     keys: HashMap<RrsetKey, usize, RandomState>,
     served: Vec<(RrsetKey, Served)>,
+    /// As `served`: with which TTLs.
+    ttls: Vec<Ttls>,
     hasher: RandomState,
     /// Messages by the hash of server and octets behind the id: the RRsets in them with their TTLs; `None` where they cannot be read.
     known: HashMap<u64, Option<Vec<(usize, u32)>>, RandomState>,
@@ -157,12 +160,20 @@ impl Rrsets {
             if let Some((_, served)) = self.served.get_mut(at) {
                 served.add(time, ttl);
             }
+            if let Some(ttls) = self.ttls.get_mut(at) {
+                ttls.add(time, ttl);
+            }
         }
     }
 
     /// All RRsets, in order of appearance.
     pub fn iter(&self) -> impl Iterator<Item = &(RrsetKey, Served)> {
         self.served.iter()
+    }
+
+    /// With which TTLs each was served, in the same order.
+    pub fn ttls(&self) -> impl Iterator<Item = (&RrsetKey, &Ttls)> {
+        self.served.iter().map(|(key, _)| key).zip(&self.ttls)
     }
 
     /// Servers with responses that could not be read to their end, as where the snap length cut them, and the last time of that.
@@ -216,6 +227,7 @@ impl Rrsets {
                     let at = self.served.len();
                     self.keys.insert(key.clone(), at);
                     self.served.push((key, Served::new(time, ttl)));
+                    self.ttls.push(Ttls::new(time, ttl));
                     at
                 }
             };

@@ -127,6 +127,10 @@ impl Watch {
         let is_recursive = message.facts.contains(Facts::RECURSION_DESIRED);
         let room = self.clients < MAX_CLIENTS;
         self.clients += usize::from(asked.count(client, observation.time, message.qtype, is_recursive, room));
+        let is_past = migration.cutover.is_some_and(|cutover| observation.time >= cutover);
+        if is_past && migration.is_old(server) {
+            asked.wants(client, message.qname, message.qtype, observation.time);
+        }
     }
 
     /// The evidence of each migration; `sources` are the names of the sources by number. Who watched when is the caller's to add.
@@ -139,6 +143,7 @@ impl Watch {
             for (zone, rrsets) in self.rrsets.get(number).into_iter().flatten().enumerate() {
                 evidence.unread.extend(rrsets.unread().map(|(server, time)| ((zone, server), time)));
                 evidence.rrsets.extend(rrsets.iter().map(|(key, served)| (zone, key.clone(), *served)));
+                evidence.ttls.extend(rrsets.ttls().map(|(key, ttls)| ((zone, key.clone()), ttls.clone())));
             }
             for &(source, server) in self.shown.keys() {
                 if let Some(name) = sources.get(source) {

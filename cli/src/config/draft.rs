@@ -111,6 +111,7 @@ section! {
         cutover: Timestamp,
         parent_ns_ttl: Duration,
         ds_ttl: Off<Duration>,
+        target_ttl: Duration,
         quiet_period: Duration,
         near_zero: u64,
         new_verified: bool,

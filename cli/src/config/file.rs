@@ -107,6 +107,7 @@ fn migration(section: &mut Section<'_, '_>) -> MigrationDraft {
         cutover: section.text("cutover", r#""2026-03-01T09:30:00Z""#, value::instant),
         parent_ns_ttl: section.text("parent_ns_ttl", r#""2d""#, value::ttl),
         ds_ttl: section.text("ds_ttl", r#""1d" or "off""#, value::ds_ttl),
+        target_ttl: section.text("target_ttl", r#""5m""#, value::ttl),
         quiet_period: section.text("quiet_period", r#""24h""#, value::ttl),
         near_zero: section.number("near_zero", 0..=1_000_000_000),
         new_verified: section.flag("new_verified"),

@@ -16,7 +16,7 @@ fn drain(text: &str) -> Result<DrainSettings, Vec<String>> {
 fn what_is_said_reaches_the_migration_and_the_sensor() {
     let text = format!(
         "[sensor]\nservers = ['198.51.100.1']\nports = [5353]\n{RIGHT}new = ['ns1.New.example = ::ffff:198.51.100.1', '2001:db8::2']\n\
-         cutover = '2026-03-01T10:30:00+01:00'\nparent_ns_ttl = '2d'\nds_ttl = '1d'\nquiet_period = '7d'\nnear_zero = 3\n\
+         cutover = '2026-03-01T10:30:00+01:00'\nparent_ns_ttl = '2d'\nds_ttl = '1d'\ntarget_ttl = '5m'\nquiet_period = '7d'\nnear_zero = 3\n\
          set_apart = ['192.0.2.7', '::ffff:203.0.113.0/120', '2001:db8:1::/48']\n"
     );
     let DrainSettings { migrations, ports } = drain(&text).unwrap();
@@ -32,6 +32,7 @@ fn what_is_said_reaches_the_migration_and_the_sensor() {
         (one.parent_ns_ttl, one.ds_ttl, one.quiet_period, one.near_zero),
         (48 * hour, 24 * hour, 168 * hour, 3)
     );
+    assert_eq!(one.target_ttl, Some(300_000_000_000));
     for (address, apart) in [("192.0.2.7", true), ("192.0.2.8", false), ("203.0.113.9", true)] {
         assert_eq!(one.is_apart(mapped(address)), apart, "{address}");
     }
@@ -48,6 +49,7 @@ fn what_is_said_reaches_the_migration_and_the_sensor() {
 fn defaults_of_a_migration() {
     let one = &drain(RIGHT).unwrap().migrations[0];
     let hour = 3_600_000_000_000;
+    assert_eq!(one.target_ttl, None);
     assert_eq!((one.cutover, one.ds_ttl, one.quiet_period, one.near_zero), (None, 0, 24 * hour, 0));
     assert!(one.new.is_empty() && one.set_apart.is_empty());
     assert_eq!(drain(&format!("{RIGHT}ds_ttl = '0s'")).unwrap().migrations[0].ds_ttl, 0);
@@ -97,6 +99,7 @@ fn what_is_wrong_is_told_with_its_key() {
             &format!("{RIGHT}cutover = '2026-03-01 09:30'\nparent_ns_ttl = '2d'"),
             "l.toml:5:11: migration[0].cutover: '2026-03-01 09:30': not an RFC 3339 time, such as 2026-03-01T09:30:00Z",
         ),
+        (&format!("{RIGHT}target_ttl = '5'\ntarget_tll = '5m'"), "l.toml:5:14: XX"),
         (
             &format!(
                 "{RIGHT}set_apart = ['192.0.2.7/33', '192.0.2.7/24', '0.0.0.0/0', '::/16', '2000::/3', 'all']"
