@@ -9,8 +9,10 @@ use lowtide_proto::Timestamp;
 
 use super::report::absolute;
 use crate::config::options::DrainSettings;
+use crate::config::place::{Fault, Given};
 use crate::duration;
 use crate::error::Error;
+use crate::origin::Origins;
 use crate::pipeline::DrainOptions;
 
 const EXAMPLES: &str = "\
@@ -83,7 +85,13 @@ pub struct DrainArgs {
     #[arg(long, value_name = "DURATION", default_value = "15m", value_parser = duration::parse)]
     max_silence: Duration,
 
-    /// Clients that are listed, of each migration
+    /// A database of where clients are (.mmdb: GeoLite2, DB-IP, IPinfo), for their ASN and country; may be given more than once
+    ///
+    /// Of several the first that knows an address has the word. They replace those of the file ([drain] mmdb).
+    #[arg(long, value_name = "FILE")]
+    mmdb: Vec<PathBuf>,
+
+    /// Clients, networks and names that are listed, of each migration
     #[arg(long, value_name = "N", default_value_t = 10)]
     pub top: usize,
 
@@ -101,6 +109,22 @@ pub struct DrainArgs {
 }
 
 impl DrainArgs {
+    /// The databases of the command line, or else of the file.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for each that cannot be read.
+    pub fn origins(&self, settings: &DrainSettings) -> Result<Origins, Error> {
+        let given = self.mmdb.iter().map(|path| Given::by("--mmdb", path.clone()));
+        let given: Vec<_> = if self.mmdb.is_empty() { settings.mmdb.clone() } else { given.collect() };
+        let (mut origins, mut faults) = (Origins::default(), Vec::new());
+        for Given { value, place } in given {
+            if let Err(text) = origins.read(&value) {
+                faults.push(Fault { place, text });
+            }
+        }
+        if faults.is_empty() { Ok(origins) } else { Err(Error::Config(faults)) }
+    }
+
     /// What the pipeline is asked to do.
     ///
     /// # Errors
@@ -109,7 +133,7 @@ impl DrainArgs {
         if self.files.iter().filter(|path| *path == Path::new("-")).count() > 1 {
             return Err(Error::Usage("standard input ('-') can be read only once".to_owned()));
         }
-        let DrainSettings { migrations, ports } = settings;
+        let DrainSettings { migrations, ports, .. } = settings;
         for name in &self.migrations {
             if !migrations.iter().any(|migration| migration.name == *name) {
                 let all: Vec<&str> = migrations.iter().map(|migration| migration.name.as_str()).collect();

@@ -120,6 +120,13 @@ section! {
 }
 
 section! {
+    /// `[drain]`
+    DrainDraft {
+        mmdb: Vec<Given<PathBuf>>,
+    }
+}
+
+section! {
     /// `[limits]`
     LimitsDraft {
         dnstap_queue: u64,
@@ -211,6 +218,8 @@ pub struct Draft {
     pub interfaces: Vec<(Place, InterfaceDraft)>,
     /// `[[migration]]`, each with the place of its heading.
     pub migrations: Vec<(Place, MigrationDraft)>,
+    /// `[drain]`
+    pub drain: DrainDraft,
     /// What the command line says of all interfaces.
     pub every_interface: InterfaceDraft,
     /// `[limits]`
@@ -244,6 +253,7 @@ impl Draft {
             dnstap,
             interfaces,
             migrations,
+            drain: self.drain.or(under.drain),
             every_interface: self.every_interface.or(under.every_interface),
             limits: self.limits.or(under.limits),
             clickhouse: self.clickhouse.or(under.clickhouse),
@@ -261,6 +271,7 @@ impl Draft {
             keys.extend(fields.into_iter().map(|field| format!("{section}.{field}")));
         };
         add("sensor", self.sensor.changed(&other.sensor));
+        add("drain", self.drain.changed(&other.drain));
         add("limits", self.limits.changed(&other.limits));
         add("clickhouse", self.clickhouse.changed(&other.clickhouse));
         add("spool", self.spool.changed(&other.spool));

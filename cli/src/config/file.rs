@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::document::{Document, Section};
 use super::draft::{
-    ClickHouseDraft, DnstapDraft, Draft, InterfaceDraft, LimitsDraft, LogDraft, MetricsDraft, MigrationDraft,
-    PrivacyDraft, ProcessDraft, SensorDraft, SpoolDraft,
+    ClickHouseDraft, DnstapDraft, Draft, DrainDraft, InterfaceDraft, LimitsDraft, LogDraft, MetricsDraft,
+    MigrationDraft, PrivacyDraft, ProcessDraft, SensorDraft, SpoolDraft,
 };
 use super::place::Fault;
 use super::value;
@@ -34,6 +34,9 @@ pub fn read(file: Arc<str>, text: &str) -> Result<Read, Fault> {
         dnstap: document.sections("dnstap", dnstap),
         interfaces: document.sections("interface", interface),
         migrations: document.sections("migration", migration),
+        drain: document.section("drain", |section| DrainDraft {
+            mmdb: section.texts("mmdb", r#""/usr/share/GeoIP/GeoLite2-ASN.mmdb""#, value::path),
+        }),
         every_interface: InterfaceDraft::default(),
         limits: document.section("limits", limits),
         clickhouse: document.section("clickhouse", clickhouse),

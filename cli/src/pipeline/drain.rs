@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use lowtide_aggregate::drain::report::{Reason, SCHEMA};
 use lowtide_aggregate::drain::watch::is_beside_server;
-use lowtide_aggregate::drain::{DrainReport, Migration, Verdict, Watch, judge};
+use lowtide_aggregate::drain::{DrainReport, Migration, Verdict, Watch, judge_located};
 use lowtide_aggregate::summary::rfc3339;
 use lowtide_capture::{Input, Record, Timeline};
 use lowtide_decode::{Decoder, DecoderLimits, Fate, Ports, Sink};
@@ -16,6 +16,7 @@ use lowtide_proto::{Observation, Timestamp};
 use super::nanos;
 use super::sight::{self, Seen, Sight, Sources};
 use crate::error::Error;
+use crate::origin::Origins;
 use crate::progress::Progress;
 
 /// Frames between two looks at the progress.
@@ -77,8 +78,8 @@ impl Sink for Observer {
 /// hole in the evidence.
 ///
 /// # Errors
-/// A file that cannot be opened or is of a foreign format.
-pub fn drain(options: &DrainOptions, progress: &dyn Progress) -> Result<Drained, Error> {
+/// A file that cannot be opened or is of a foreign format, or a database that is damaged.
+pub fn drain(options: &DrainOptions, origins: &Origins, progress: &dyn Progress) -> Result<Drained, Error> {
     let mut timeline = Timeline::open(&options.files)?;
     progress.set_total(timeline.total_bytes());
     let silence = nanos(options.max_silence);
@@ -114,7 +115,9 @@ pub fn drain(options: &DrainOptions, progress: &dyn Progress) -> Result<Drained,
     decoder.finish(&mut observer);
     progress.finish();
     let inputs = timeline.inputs();
-    Ok(judged(options, &observer, inputs, options.at.or(last), silence))
+    let drained = judged(options, &observer, origins, inputs, options.at.or(last), silence);
+    origins.whole()?;
+    Ok(drained)
 }
 
 /// Frames that were too short to see whether there is a query in them, or of a kind that is not known.
@@ -131,6 +134,7 @@ fn unreadable(decoder: &Decoder) -> (u64, &'static str) {
 fn judged(
     options: &DrainOptions,
     observer: &Observer,
+    origins: &Origins,
     inputs: Vec<Input>,
     at: Option<Timestamp>,
     silence: u64,
@@ -142,7 +146,8 @@ fn judged(
     let mut migrations = Vec::new();
     for (migration, mut evidence) in options.migrations.iter().zip(observer.watch.evidence(&sources.names)) {
         sight::cover(&mut evidence.cover, &files, &sources, silence);
-        let (verdict, mut report) = judge(migration, &evidence, at.unwrap_or_default());
+        let (verdict, mut report) =
+            judge_located(migration, &evidence, at.unwrap_or_default(), &|address| origins.locate(address));
         if at.is_none() {
             let text = "the files hold no frame: nothing was seen at any time".to_owned();
             report.reasons = vec![Reason { code: "no-frame", text }];
