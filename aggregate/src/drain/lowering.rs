@@ -30,8 +30,10 @@ pub fn lowering(migration: &Migration, evidence: &Evidence, at: Timestamp) -> (T
     let mut rrsets: Vec<RrsetTtl> = parents(migration);
     let mut longest: Option<Longest> = None;
     let mut above: Vec<Reason> = Vec::new();
-    for ((zone, owner, rrtype, section, server), ttls) in served(migration, evidence, at) {
-        let now = ttls.now();
+    let served = served(migration, evidence, at);
+    for (key, ttls) in &served {
+        let &(zone, owner, rrtype, section, server) = key;
+        let now = now(key, ttls, &served);
         let is_above = target.is_some_and(|target| now > target);
         // What is planned may be higher than what is served.
         let higher = ttls.higher(target.map_or(now, |target| target.max(now))).filter(|_| !is_above);
@@ -56,9 +58,11 @@ pub fn lowering(migration: &Migration, evidence: &Evidence, at: Timestamp) -> (T
             ttl_max_s: ttls.highest(),
             lowered_at: higher.map(|higher| rfc3339(higher.until)),
             safe_at: higher.map(|higher| rfc3339(higher.gone)),
+            higher_ttl_s: higher.map(|higher| higher.ttl),
             above_target: is_above,
             counts_down: ttls.varies(),
             first_seen: Some(rfc3339(ttls.first())),
+            last_seen: Some(rfc3339(ttls.last())),
         });
         if let Some(higher) = higher
             && longest.as_ref().is_none_or(|longest| higher.gone > longest.higher.gone)
@@ -81,6 +85,21 @@ pub fn lowering(migration: &Migration, evidence: &Evidence, at: Timestamp) -> (T
     (told, reasons)
 }
 
+/// The TTL that an RRset has now. It is the same in all sections of a server's answers, and the one that was seen last tells: an RRset
+/// may have been in the answer section for the last time before it was lowered.
+fn now(key: &Key<'_>, ttls: &Ttls, served: &BTreeMap<Key<'_>, Ttls>) -> u32 {
+    let now = ttls.now();
+    let &(zone, owner, rrtype, section, server) = key;
+    let others = [Section::Answer, Section::Authority, Section::Additional].into_iter();
+    let latest = others
+        .filter(|&other| other != section)
+        .filter_map(|other| served.get(&(zone, owner, rrtype, other, server)))
+        .filter(|other| other.last() > ttls.last())
+        .max_by_key(|other| other.last());
+    // Where the server has the parent zone as well, both may always have been different.
+    latest.filter(|other| other.highest() >= now).map_or(now, |other| other.now().min(now))
+}
+
 /// What the parent serves, by the configuration: it is not lowtide that could see it.
 fn parents(migration: &Migration) -> Vec<RrsetTtl> {
     let mut rrsets = Vec::new();
@@ -98,9 +117,11 @@ fn parents(migration: &Migration) -> Vec<RrsetTtl> {
                     ttl_max_s: ttl,
                     lowered_at: None,
                     safe_at: None,
+                    higher_ttl_s: None,
                     above_target: false,
                     counts_down: false,
                     first_seen: None,
+                    last_seen: None,
                 });
             }
         }
@@ -298,6 +319,29 @@ mod tests {
                 ("A", "answer", Some("192.0.2.53"), 300, 300, None, None),
             ]
         );
+    }
+
+    #[test]
+    fn the_section_that_was_seen_last_tells_what_the_ttl_is_now() {
+        let of = |authority: &[(u64, u32)]| {
+            let mut evidence = Evidence::default();
+            let ns = "ns1.old.example.";
+            serve(&mut evidence, OLD, "corp.example.", "NS", ns, &[(0, 86_400), (9, 86_400)]);
+            serve(&mut evidence, OLD, "corp.example.", "NS", ns, authority);
+            let (_, key, _) = &mut evidence.rrsets[1];
+            let ttls = evidence.ttls.remove(&(0, key.clone())).unwrap();
+            key.section = Section::Authority;
+            evidence.ttls.insert((0, key.clone()), ttls);
+            serve(&mut evidence, OLD, "corp.example.", "NS", ns, &[(0, 86_400), (9, 86_400)]);
+            evidence.rrsets.pop();
+            let (told, reasons) = lowering(&migration(None), &evidence, at(20));
+            (told.earliest_safe_change, reasons.len())
+        };
+        // Nobody asked for the NS set itself since it was lowered at 10:00; it was in the authority section.
+        let safe = "2026-03-02T09:00:00.000000000Z".to_owned();
+        assert_eq!(of(&[(8, 86_400), (10, 300), (20, 300)]), (Some(safe), 0));
+        // Another section's TTL was always another.
+        assert_eq!(of(&[(8, 300), (20, 300)]), (None, 1));
     }
 
     #[test]

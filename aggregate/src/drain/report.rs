@@ -271,12 +271,16 @@ pub struct RrsetTtl {
     pub lowered_at: Option<String>,
     /// When no cache holds such an answer any more: the latest of time served + TTL.
     pub safe_at: Option<String>,
+    /// The TTL of that which caches hold the longest, seconds.
+    pub higher_ttl_s: Option<u32>,
     /// Whether the TTL is above the plan.
     pub above_target: bool,
     /// Whether it goes up and down as in a cache before the server.
     pub counts_down: bool,
     /// The first answer that was seen; what was served before is not known.
     pub first_seen: Option<String>,
+    /// The last one.
+    pub last_seen: Option<String>,
 }
 
 /// A new server's queries for one zone.

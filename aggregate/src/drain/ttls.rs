@@ -154,6 +154,11 @@ impl Ttls {
         self.highest
     }
 
+    /// The latest answer.
+    pub const fn last(&self) -> Timestamp {
+        self.latest.0
+    }
+
     /// The first answer.
     pub const fn first(&self) -> Timestamp {
         self.first
