@@ -56,13 +56,21 @@ impl Ttls {
 
     /// What can be said where no more than [`Served`] is known: nothing is too early, but the moment may be later than need be.
     pub fn of(served: &Served) -> Self {
-        let mut ttls = Self::new(served.last, served.ttl);
-        if let Some(higher) = served.higher_until.filter(|_| served.ttl_max > served.ttl) {
-            ttls.step(higher, served.ttl_max);
-        }
-        ttls.first = served.first;
-        ttls.highest = served.ttl_max;
+        let mut ttls = Self::new(served.first, served.ttl_max);
+        ttls.add_served(served);
         ttls
+    }
+
+    /// The same of one more, as of rows of intervals, in order of time: the shorter these are, the more exact it is.
+    pub fn add_served(&mut self, served: &Served) {
+        if served.ttl_max > served.ttl {
+            // No answer was held longer than until the horizon, so that the one with the highest TTL was not later than this.
+            let latest = Timestamp(served.horizon.0.saturating_sub(u64::from(served.ttl_max) * SECOND));
+            let until = served.higher_until.unwrap_or(served.last).min(latest);
+            self.add(until.max(served.first), served.ttl_max);
+        }
+        self.first = self.first.min(served.first);
+        self.add(served.last, served.ttl);
     }
 
     /// Served once more.
@@ -281,21 +289,43 @@ mod tests {
         assert!(higher.until >= at(49_780), "{higher:?}");
     }
 
+    /// What is known of answers in one interval; seconds and TTLs.
+    fn served(answers: &[(u64, u32)]) -> Served {
+        let ttls = || answers.iter().map(|&(_, ttl)| ttl);
+        let (first, last) = (answers[0], answers[answers.len() - 1]);
+        let drops = answers.windows(2).filter(|pair| pair[1].1 < pair[0].1);
+        Served {
+            ttl_min: ttls().min().unwrap(),
+            ttl_max: ttls().max().unwrap(),
+            horizon: answers.iter().map(|&(time, ttl)| at(time + u64::from(ttl))).max().unwrap(),
+            higher_until: drops.last().map(|pair| at(pair[0].0)),
+            answers: answers.len() as u64,
+            first: at(first.0),
+            last: at(last.0),
+            ttl: last.1,
+        }
+    }
+
     #[test]
-    fn what_rows_tell_is_enough_for_a_moment_that_is_not_too_early() {
-        let mut served = Served {
-            ttl_min: 300,
-            ttl_max: 86_400,
-            horizon: at(87_400),
-            higher_until: Some(at(5_000)),
-            answers: 6,
-            first: at(0),
-            last: at(9_000),
-            ttl: 300,
-        };
-        let seen = Ttls::of(&served);
-        assert_eq!(seen.higher(seen.now()).map(|higher| higher.gone), Some(at(91_400)));
-        served.higher_until = None;
-        assert_eq!(Ttls::of(&served).higher(300), None);
+    fn rows_of_intervals_tell_the_same() {
+        let gone = |ttls: &Ttls| ttls.higher(ttls.now()).map(|higher| higher.gone);
+        // All in one row: the last answer with a day is known by its end.
+        let answers =
+            [(0, 86_400), (1_000, 86_400), (1_600, 3_600), (5_000, 3_600), (5_600, 300), (9_000, 300)];
+        let seen = Ttls::of(&served(&answers));
+        assert_eq!(
+            (gone(&seen), seen.now(), seen.first(), seen.highest()),
+            (Some(at(87_400)), 300, at(0), 86_400)
+        );
+        assert_eq!(gone(&Ttls::of(&served(&[(0, 300), (60, 300)]))), None);
+        // In rows of a minute: a cache that counts down an hour for half a day.
+        let minutes: Vec<Vec<(u64, u32)>> = (0..720_u64)
+            .map(|minute| (0..60).step_by(7).map(move |second| minute * 60 + second))
+            .map(|times| times.map(|time| (time, (3_600 - time % 3_600) as u32)).collect())
+            .collect();
+        let mut seen = Ttls::of(&served(&minutes[0]));
+        minutes.iter().for_each(|answers| seen.add_served(&served(answers)));
+        assert!((3_540..=3_600).contains(&seen.now()), "{seen:?}");
+        assert_eq!(gone(&seen), None);
     }
 }
