@@ -293,12 +293,12 @@ mod tests {
     fn served(answers: &[(u64, u32)]) -> Served {
         let ttls = || answers.iter().map(|&(_, ttl)| ttl);
         let (first, last) = (answers[0], answers[answers.len() - 1]);
-        let drops = answers.windows(2).filter(|pair| pair[1].1 < pair[0].1);
+        let mut drops = answers.windows(2).filter(|pair| pair[1].1 < pair[0].1);
         Served {
             ttl_min: ttls().min().unwrap(),
             ttl_max: ttls().max().unwrap(),
             horizon: answers.iter().map(|&(time, ttl)| at(time + u64::from(ttl))).max().unwrap(),
-            higher_until: drops.last().map(|pair| at(pair[0].0)),
+            higher_until: drops.next_back().map(|pair| at(pair[0].0)),
             answers: answers.len() as u64,
             first: at(first.0),
             last: at(last.0),

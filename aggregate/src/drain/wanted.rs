@@ -1,7 +1,7 @@
 //! What is still asked of an old server since the cutover: names and types, the heavy ones of any number.
 //!
 //! Space-Saving (Metwally et al. 2005): when the table is full, a new name takes the place of that which was asked least, and
-//! its rank with it. So a name with more than one in [`MAX_NAMES`] of all queries is always there. What is told of a name is what was counted
+//! its rank with it. So a name with more than one in 1,024 of all queries is always there. What is told of a name is what was counted
 //! since it came in, so that names and all others add up to the total exactly.
 
 use std::hash::BuildHasher;
@@ -17,7 +17,13 @@ use super::report;
 use crate::summary::rfc3339;
 
 /// Names and types of one server and zone; with the longest names all of them take 350 KB, with usual ones 90 KB.
-pub const MAX_NAMES: usize = 1_024;
+const MAX_NAMES: usize = 1_024;
+
+/// Names of all servers and zones of a migration: where there are very many, each has fewer.
+const MAX_ALL: usize = 256 * MAX_NAMES;
+
+/// Names that each has all the same.
+const MIN_NAMES: usize = 64;
 
 /// Names that are told.
 const MAX_TOLD: usize = 100;
@@ -47,8 +53,9 @@ pub struct WantedName {
 }
 
 /// Names and types that one server was asked of one zone.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Wanted {
+    max: usize,
     names: Vec<WantedName>,
     /// Queries and missed ones of each: what it is ranked by.
     ranks: Vec<u64>,
@@ -61,6 +68,20 @@ pub struct Wanted {
 }
 
 impl Wanted {
+    /// Nothing asked for yet, of one of so many servers and zones.
+    pub fn new(of: usize) -> Self {
+        Self {
+            max: (MAX_ALL / of.max(1)).clamp(MIN_NAMES, MAX_NAMES),
+            names: Vec::new(),
+            ranks: Vec::new(),
+            index: HashTable::new(),
+            hasher: RandomState::default(),
+            lowest: Vec::new(),
+            rank: 0,
+            queries: 0,
+        }
+    }
+
     /// Counts a query.
     #[inline]
     pub fn count(&mut self, qname: Name<'_>, qtype: Qtype, time: Timestamp) -> Option<Slot> {
@@ -85,7 +106,7 @@ impl Wanted {
 
     /// Gives a name a place: a new one, or that of the name which was asked least.
     fn admit(&mut self, qname: Name<'_>, qtype: Qtype, hash: u64) -> Option<u16> {
-        let number = if self.names.len() < MAX_NAMES {
+        let number = if self.names.len() < self.max {
             let number = u16::try_from(self.names.len()).ok()?;
             self.names.push(WantedName {
                 qname: qname.0.to_vec(),
@@ -174,9 +195,9 @@ impl Wanted {
 }
 
 impl Asked {
-    /// Counts what a client asked for since the cutover; its query was counted before.
-    pub fn wants(&mut self, client: Ipv6Addr, qname: Name<'_>, qtype: Qtype, time: Timestamp) {
-        let slot = self.wanted.get_or_insert_default().count(qname, qtype, time);
+    /// Counts what a client asked for since the cutover, of one of so many servers and zones; its query was counted before.
+    pub fn wants(&mut self, of: usize, client: Ipv6Addr, qname: Name<'_>, qtype: Qtype, time: Timestamp) {
+        let slot = self.wanted.get_or_insert_with(|| Box::new(Wanted::new(of))).count(qname, qtype, time);
         if let Some(client) = self.clients.get_mut(&client)
             && client.last <= time
         {
@@ -202,7 +223,7 @@ mod tests {
 
     #[test]
     fn few_names_are_counted_exactly() {
-        let mut wanted = Wanted::default();
+        let mut wanted = Wanted::new(1);
         for (text, qtype, times) in
             [("www.corp.example", 1, 5), ("www.corp.example", 28, 3), ("corp.example", 6, 9)]
         {
@@ -217,7 +238,7 @@ mod tests {
 
     #[test]
     fn a_flood_of_names_hides_no_heavy_one_and_no_query() {
-        let mut wanted = Wanted::default();
+        let mut wanted = Wanted::new(256);
         let (www, late) = (name("www.corp.example"), name("late.corp.example"));
         // 100,000 random names, each once; beside them one that has a query in a hundred, and from the middle on one that has as many,
         // while 1,000 names were asked 50 times before that.
@@ -262,6 +283,17 @@ mod tests {
     }
 
     #[test]
+    fn many_tables_are_smaller() {
+        for (of, max) in [(0, 1_024), (257, 1_020), (4_000, 65), (1_000_000, 64)] {
+            let mut wanted = Wanted::new(of);
+            for number in 0..3_000 {
+                wanted.count(name(&format!("n{number}.corp.example")).as_name(), Qtype(1), Timestamp(number));
+            }
+            assert_eq!((wanted.names.len(), wanted.queries()), (max, 3_000), "{of}");
+        }
+    }
+
+    #[test]
     fn places_are_small() {
         assert_eq!(size_of::<Option<Slot>>(), 8);
     }
@@ -273,7 +305,7 @@ mod tests {
             [(5, "b.corp.example", 28), (9, "a.corp.example", 1), (7, "c.corp.example", 2)]
         {
             asked.count(Ipv6Addr::LOCALHOST, Timestamp(time), Qtype(qtype), false, true);
-            asked.wants(Ipv6Addr::LOCALHOST, name(text).as_name(), Qtype(qtype), Timestamp(time));
+            asked.wants(1, Ipv6Addr::LOCALHOST, name(text).as_name(), Qtype(qtype), Timestamp(time));
         }
         let wanted = asked.wanted.as_deref().unwrap();
         let last = asked.clients[&Ipv6Addr::LOCALHOST].wanted.and_then(|slot| wanted.at(slot)).unwrap();

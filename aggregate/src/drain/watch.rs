@@ -129,7 +129,8 @@ impl Watch {
         self.clients += usize::from(asked.count(client, observation.time, message.qtype, is_recursive, room));
         let is_past = migration.cutover.is_some_and(|cutover| observation.time >= cutover);
         if is_past && migration.is_old(server) {
-            asked.wants(client, message.qname, message.qtype, observation.time);
+            let of = migration.zones.len() * migration.old.len();
+            asked.wants(of, client, message.qname, message.qtype, observation.time);
         }
     }
 

@@ -73,7 +73,8 @@ Who still asks, by what it does:
   scanner                  it came for a short time and asked for what nobody needs
   Clients add up by network (/24 and /48), and with --mmdb by autonomous system and country.
   Names are those since the cutover. Of each old server and zone the 1,024 asked for most are
-  kept: up to a thousandth of all queries may be missing from a name, and is in (others).
+  kept (fewer where these are more than 256): up to a thousandth of all queries may be missing
+  from a name, and is in (others).
 
 What counts as watched:
   A file saw from its first frame to its last, whatever these are; a longer silence than
@@ -122,7 +123,7 @@ pub struct DrainArgs {
 
     /// A database of where clients are (.mmdb: GeoLite2, DB-IP, IPinfo), for their ASN and country; may be given more than once
     ///
-    /// Of several the first that knows an address has the word. They replace those of the file ([drain] mmdb).
+    /// Of several the first that knows an address has the word. They replace those of the file (mmdb of the section drain).
     #[arg(long, value_name = "FILE")]
     mmdb: Vec<PathBuf>,
 

@@ -47,7 +47,7 @@ fn report(hour: u64, clients: bool) -> DrainReport {
             let time = Timestamp(at(step).0 + number * SECOND);
             asked.count(client, time, Qtype(1), false, number != 7);
             if step >= 36 {
-                asked.wants(client, NameBuf::parse(&long).unwrap().as_name(), Qtype(65_280), time);
+                asked.wants(1, client, NameBuf::parse(&long).unwrap().as_name(), Qtype(65_280), time);
             }
         }
     }
