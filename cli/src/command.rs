@@ -114,10 +114,11 @@ fn check_config(args: &CheckConfigArgs) -> Result<ExitCode, Error> {
 fn drain(args: &DrainArgs, color: ColorChoice) -> Result<ExitCode, Error> {
     let Settled { options, warnings } = config::drain(&args.config)?;
     warn(&warnings);
+    let origins = args.origins(&options)?;
     let options = args.options(options)?;
     not_a_terminal(&options.files)?;
     let progress = progress::on_terminal(args.quiet);
-    let drained = pipeline::drain(&options, &*progress);
+    let drained = pipeline::drain(&options, &origins, &*progress);
     progress.finish();
     let Drained { report, verdicts, inputs, notes } = drained?;
     for note in &notes {

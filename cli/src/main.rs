@@ -12,6 +12,7 @@ mod live;
 mod local;
 mod metrics;
 mod notify;
+mod origin;
 mod pages;
 mod pipeline;
 mod progress;

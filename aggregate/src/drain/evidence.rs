@@ -12,6 +12,8 @@ use lowtide_proto::{Qtype, Timestamp};
 use super::client::Client;
 use super::cover::Cover;
 use super::rrsets::{RrsetKey, Served};
+use super::ttls::Ttls;
+use super::wanted::Wanted;
 
 /// Steps of the time line of a server; past it they are widened twofold. It is a month of minutes.
 const MAX_STEPS: usize = 44_640;
@@ -95,6 +97,8 @@ pub struct Asked {
     pub series: Series,
     /// Its clients.
     pub clients: HashMap<Ipv6Addr, Client, RandomState>,
+    /// What was asked for since the cutover, where that is known.
+    pub wanted: Option<Box<Wanted>>,
     /// Clients beyond the bound: their queries, and an estimate of how many they are.
     pub others: u64,
     others_seen: CardinalityEstimator<u64>,
@@ -110,6 +114,7 @@ impl Asked {
             last: None,
             series: Series::new(width),
             clients: HashMap::default(),
+            wanted: None,
             others: 0,
             others_seen: CardinalityEstimator::new(),
         }
@@ -157,6 +162,8 @@ pub struct Evidence {
     pub asked: BTreeMap<(usize, Ipv6Addr), Asked>,
     /// What was served, with the number of the zone.
     pub rrsets: Vec<(usize, RrsetKey, Served)>,
+    /// With which TTLs, more exactly than [`Served`] says; what is missing here is taken from there.
+    pub ttls: BTreeMap<(usize, RrsetKey), Ttls>,
     /// By number of the zone and server, the last response of which it is not known what it carried.
     pub unread: BTreeMap<(usize, Ipv6Addr), Timestamp>,
     /// Who watched.

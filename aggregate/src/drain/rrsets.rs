@@ -17,6 +17,7 @@ use lowtide_proto::{NameBuf, Role, Timestamp};
 use super::plan::SECOND;
 use super::rows::RrsetRow;
 use super::scan::Scan;
+use super::ttls::Ttls;
 
 /// What messages carry is remembered of so many; past it all is forgotten and read anew.
 const MAX_KNOWN: usize = 16_384;
@@ -158,6 +159,8 @@ pub struct Rrsets {
     known: HashMap<u64, Box<[(u32, u32)]>, RandomState>,
     /// Servers with responses, and the last that could not be read; `None` where all could. They are few.
     unread: Vec<(Ipv6Addr, Option<Timestamp>)>,
+    /// As `served`: with which TTLs.
+    ttls: Vec<Ttls>,
     /// RRsets beyond the bound, in responses.
     pub left_out: u64,
     /// Nanoseconds of an interval, when rows are made.
@@ -178,6 +181,7 @@ impl Rrsets {
             scan: Scan::new(servers, RandomState::default().hash_one(0)),
             keys: HashMap::default(),
             served: Vec::new(),
+            ttls: Vec::new(),
             known: HashMap::default(),
             unread: Vec::new(),
             left_out: 0,
@@ -214,7 +218,7 @@ impl Rrsets {
             }
             self.known.insert(number, found);
         }
-        let Self { known, scan, served, open, recent, rows, width, .. } = self;
+        let Self { known, scan, served, ttls: all_ttls, open, recent, rows, width, .. } = self;
         let Some(found) = known.get(&number) else { return false };
         let mut is_whole = true;
         for records in found.chunk_by(|one, other| one.0 == other.0) {
@@ -227,6 +231,9 @@ impl Rrsets {
                 continue;
             };
             all.add(time, ttl);
+            if let Some(ttls) = all_ttls.get_mut(rrset as usize) {
+                ttls.add(time, ttl);
+            }
             let Some(width) = *width else { continue };
             let Some(recent) = recent.get_mut(rrset as usize) else { continue };
             let is_row = |row: &Open| {
@@ -250,6 +257,11 @@ impl Rrsets {
     /// All RRsets, in order of appearance.
     pub fn iter(&self) -> impl Iterator<Item = &(RrsetKey, Served)> {
         self.served.iter()
+    }
+
+    /// With which TTLs each was served, in the same order.
+    pub fn ttls(&self) -> impl Iterator<Item = (&RrsetKey, &Ttls)> {
+        self.served.iter().map(|(key, _)| key).zip(&self.ttls)
     }
 
     /// Servers with responses that could not be read to their end, as where the snap length cut them, and the last time of that.
@@ -279,6 +291,7 @@ impl Rrsets {
             self.served.clear();
             self.known.clear();
             self.recent.clear();
+            self.ttls.clear();
         }
     }
 
@@ -343,6 +356,7 @@ impl Rrsets {
                     self.keys.insert(key.clone(), at);
                     self.served.push((key, Served::new(time, ttl)));
                     self.recent.push(NONE);
+                    self.ttls.push(Ttls::new(time, ttl));
                     at
                 }
             };

@@ -248,12 +248,18 @@ impl Watch {
             let Some(group) = groups.get_mut(zone.group as usize) else { continue };
             let asked = group.asked.get_or_insert_with(|| Asked::new(STEP));
             let client = observation.client.address;
-            if migrations.get(of.migration).is_some_and(|migration| migration.is_apart(client)) {
+            let Some(migration) = migrations.get(of.migration) else { continue };
+            if migration.is_apart(client) {
                 asked.apart += 1;
                 continue;
             }
             let room = *clients < MAX_CLIENTS;
             *clients += usize::from(asked.count(client, time, message.qtype, is_recursive, room));
+            let is_past = migration.cutover.is_some_and(|cutover| time >= cutover);
+            if is_past && migration.is_old(server) {
+                let of = migration.zones.len() * migration.old.len();
+                asked.wants(of, client, message.qname, message.qtype, time);
+            }
         }
         if !is_read && let Some(intervals) = intervals {
             watched.shown.unread_response(source, intervals.number(time));
@@ -370,6 +376,8 @@ impl Watch {
             evidence.unread.extend(rrsets.unread().filter_map(of_server));
             let of_server = rrsets.iter().filter(|(key, _)| key.server == group.server);
             evidence.rrsets.extend(of_server.map(|(key, served)| (group.zone, key.clone(), *served)));
+            let of_server = rrsets.ttls().filter(|(key, _)| key.server == group.server);
+            evidence.ttls.extend(of_server.map(|(key, ttls)| ((group.zone, key.clone()), ttls.clone())));
             let Some(asked) = &group.asked else { continue };
             evidence.asked.insert(key, asked.clone());
             // Of a server whose responses were not captured at all nobody knows what it serves.

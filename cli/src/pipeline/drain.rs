@@ -13,6 +13,7 @@ use lowtide_proto::{Observation, Timestamp};
 use super::nanos;
 use super::witness::{Told, Witness};
 use crate::error::Error;
+use crate::origin::Origins;
 use crate::progress::Progress;
 
 /// Frames between two looks at the progress.
@@ -57,8 +58,8 @@ impl Sink for Witness {
 /// hole in the evidence.
 ///
 /// # Errors
-/// A file that cannot be opened or is of a foreign format.
-pub fn drain(options: &DrainOptions, progress: &dyn Progress) -> Result<Drained, Error> {
+/// A file that cannot be opened or is of a foreign format, or a database that is damaged.
+pub fn drain(options: &DrainOptions, origins: &Origins, progress: &dyn Progress) -> Result<Drained, Error> {
     let mut timeline = Timeline::open(&options.files)?;
     progress.set_total(timeline.total_bytes());
     let mut decoder = Decoder::new(Ports::new(&options.ports), DecoderLimits::default());
@@ -81,6 +82,8 @@ pub fn drain(options: &DrainOptions, progress: &dyn Progress) -> Result<Drained,
     decoder.finish(&mut witness);
     progress.finish();
     let inputs = timeline.inputs();
-    let Told { report, verdicts, notes } = witness.judged(&inputs, options.at);
+    let Told { report, verdicts, notes } =
+        witness.judged(&inputs, options.at, &|address| origins.locate(address));
+    origins.whole()?;
     Ok(Drained { report, verdicts, inputs, notes })
 }

@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use crossbeam::channel::{Sender, bounded};
 use lowtide_aggregate::anonymise::Anonymisation;
-use lowtide_aggregate::drain::{DrainRows, Migration, Watch};
+use lowtide_aggregate::drain::{DrainRows, Migration, Origin, Watch};
 use lowtide_aggregate::names::PARTITIONS;
 use lowtide_aggregate::report::{Damaged, Input, Report};
 use lowtide_aggregate::summary::{self, Counted, rfc3339};
@@ -275,7 +275,8 @@ impl Read {
         };
         let counts = self.decoder.counts();
         let inputs = self.timeline.inputs();
-        let judged = self.tally.witness.as_ref().map(|witness| witness.judged(&inputs, None));
+        let judged =
+            self.tally.witness.as_ref().map(|witness| witness.judged(&inputs, None, &|_| Origin::default()));
         let migrations = judged.map(|told| told.report.migrations).unwrap_or_default();
         Report {
             inputs: inputs.into_iter().map(input).collect(),

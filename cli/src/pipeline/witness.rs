@@ -1,8 +1,10 @@
 //! What files tell of migrations, and the verdict on it: the same for `lowtide drain` and for a replay.
 
+use std::net::IpAddr;
+
 use lowtide_aggregate::drain::report::{Reason, SCHEMA};
 use lowtide_aggregate::drain::watch::is_beside_server;
-use lowtide_aggregate::drain::{DrainReport, Verdict, Watch, judge};
+use lowtide_aggregate::drain::{DrainReport, Origin, Verdict, Watch, judge_located};
 use lowtide_aggregate::summary::rfc3339;
 use lowtide_capture::Input;
 use lowtide_decode::{Decoder, Fate};
@@ -83,8 +85,8 @@ impl Witness {
         }
     }
 
-    /// The verdicts as of `at`, or of the last frame.
-    pub fn judged(&self, inputs: &[Input], at: Option<Timestamp>) -> Told {
+    /// The verdicts as of `at`, or of the last frame; `locate` says where clients are.
+    pub fn judged(&self, inputs: &[Input], at: Option<Timestamp>, locate: &dyn Fn(IpAddr) -> Origin) -> Told {
         let at = at.or(self.last);
         let files: Vec<Seen> =
             inputs.iter().zip(&self.sights).map(|(input, sight)| seen(input, sight)).collect();
@@ -95,7 +97,7 @@ impl Witness {
             self.watch.migrations().iter().zip(self.watch.evidence(&sources.names))
         {
             sight::cover(&mut evidence.cover, &files, &sources, self.silence);
-            let (verdict, mut report) = judge(migration, &evidence, at.unwrap_or_default());
+            let (verdict, mut report) = judge_located(migration, &evidence, at.unwrap_or_default(), locate);
             if at.is_none() {
                 let text = "the files hold no frame: nothing was seen at any time".to_owned();
                 report.reasons = vec![Reason { code: "no-frame", text }];

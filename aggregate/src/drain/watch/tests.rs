@@ -20,6 +20,7 @@ fn migration(name: &str, zones: &[&str], old: &[u8], new: &[u8]) -> Migration {
         cutover: None,
         parent_ns_ttl: 0,
         ds_ttl: 0,
+        target_ttl: None,
         quiet_period: MINUTE,
         near_zero: 0,
         new_verified: false,

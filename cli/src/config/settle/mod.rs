@@ -71,7 +71,8 @@ pub fn settle_drain(
     }
     let ports = settling.sensor(draft.sensor).ports;
     let migrations = settling.migrations(draft.migrations);
-    settling.settled(DrainSettings { migrations, ports })
+    let mmdb = given_list(draft.drain.mmdb);
+    settling.settled(DrainSettings { migrations, ports, mmdb })
 }
 
 /// The same for a replay, which needs nothing of a file.
@@ -144,6 +145,7 @@ impl Settling<'_> {
                 }
             }
         }
+        self.databases(draft.drain);
         let limits = self.limits(draft.limits);
         let metrics_place = draft.metrics.listen.as_ref().map(|given| given.place.clone());
         let metrics = self.metrics(draft.metrics);
