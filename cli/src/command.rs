@@ -14,6 +14,7 @@ use crate::args::report::ReportArgs;
 use crate::args::run::{CheckConfigArgs, RunArgs};
 use crate::args::{Cli, Command, ReplayArgs};
 use crate::complaint::complain;
+use crate::config::options::ReplaySettings;
 use crate::config::place::Fault;
 use crate::config::{self, Loaded, Settled};
 use crate::error::Error;
@@ -58,7 +59,15 @@ pub fn run(cli: Cli) -> ExitCode {
 }
 
 fn replay(args: &ReplayArgs, color: ColorChoice) -> Result<ExitCode, Error> {
-    let options = args.options()?;
+    let settings = match &args.config {
+        Some(path) => {
+            let Settled { options, warnings } = config::replay(path)?;
+            warn(&warnings);
+            options
+        }
+        None => ReplaySettings::default(),
+    };
+    let options = args.options(settings)?;
     not_a_terminal(&options.files)?;
     let recording = match &args.connection.clickhouse {
         None => None,

@@ -67,6 +67,11 @@ pub struct Visits {
     pub longest: u64,
 }
 
+/// Whether a query begins another visit, when the last one before was at `before`.
+pub(super) const fn begins_visit(time: Timestamp, before: Timestamp) -> bool {
+    time.0.saturating_sub(before.0) >= VISIT
+}
+
 impl Visits {
     /// A query, when the last one before was at `before`.
     fn add(&mut self, time: Timestamp, before: Timestamp) {
@@ -74,7 +79,7 @@ impl Visits {
             *self = Self { count: 1, latest: time, ..Self::default() };
             return;
         }
-        if time.0.saturating_sub(before.0) < VISIT {
+        if !begins_visit(time, before) {
             return;
         }
         let gap = time.0.saturating_sub(self.latest.0);

@@ -66,6 +66,17 @@ pub struct DrainSettings {
     pub ports: Vec<u16>,
 }
 
+/// What `lowtide replay` takes of a file.
+#[derive(Clone, Debug, Default)]
+pub struct ReplaySettings {
+    /// What moves from where to where.
+    pub migrations: Vec<Migration>,
+    /// The ports of DNS, 53 among them.
+    pub ports: Vec<u16>,
+    /// Zones with an account of their own.
+    pub zones: Vec<NameBuf>,
+}
+
 /// A socket that takes dnstap.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DnstapListen {

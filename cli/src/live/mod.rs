@@ -186,6 +186,7 @@ impl Running {
             let decoder = Decoder::new(Ports::new(&options.ports), DecoderLimits::default());
             let coverage = Coverage::new(nanos(options.interval));
             Producer::new(name, decoder, coverage, fan, options.lateness, shared)
+                .watching(&options.migrations, nanos(options.interval))
         };
         let query_timeout = i64::try_from(nanos(options.query_timeout)).unwrap_or(i64::MAX);
         let limits = MatcherLimits { query_timeout, outstanding: options.limits.outstanding };

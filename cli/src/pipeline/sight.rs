@@ -34,6 +34,8 @@ pub struct Sight {
     spans: Vec<Span>,
     lost: Vec<(Span, &'static str)>,
     servers: HashSet<Ipv6Addr>,
+    /// Of those, the ones shown last, each at a place that its last bits say.
+    recent: [Option<Ipv6Addr>; 8],
 }
 
 /// One file with what is known of it at its end.
@@ -99,8 +101,14 @@ impl Sight {
     /// A message from or to a server was seen, beside it.
     #[inline]
     pub fn server(&mut self, server: Ipv6Addr) {
-        if self.servers.len() < MAX_SERVERS {
-            self.servers.insert(server);
+        let [.., last] = server.octets();
+        if let Some(recent) = self.recent.get_mut(usize::from(last % 8))
+            && *recent != Some(server)
+        {
+            *recent = Some(server);
+            if self.servers.len() < MAX_SERVERS {
+                self.servers.insert(server);
+            }
         }
     }
 

@@ -55,15 +55,25 @@ fn one(page: &mut Page, migration: &MigrationReport, top: usize) {
     clients(page, &migration.servers, top);
 }
 
-/// The gravest first, so that what has to be done is not below what has to be waited for.
-fn reasons(page: &mut Page, reasons: &[Reason]) {
-    let rank = |reason: &&Reason| match reason.code {
+/// Where a reason stands among others: the gravest first, so that what has to be done is not below what has to be waited for.
+fn rank(reason: &Reason) -> u8 {
+    match reason.code {
         "still-served" => 0,
         "never-asked" | "no-frame" | "nothing-to-watch" => 1,
         "hole" => 2,
         "queries" => 3,
         _ => 4,
-    };
+    }
+}
+
+/// The texts of reasons, the gravest first.
+pub(super) fn gravest(reasons: &[Reason]) -> Vec<String> {
+    let mut reasons: Vec<&Reason> = reasons.iter().collect();
+    reasons.sort_by_key(|reason| (rank(reason), reason.code));
+    reasons.into_iter().map(|reason| short_times(&reason.text)).collect()
+}
+
+fn reasons(page: &mut Page, reasons: &[Reason]) {
     let mut reasons: Vec<&Reason> = reasons.iter().collect();
     reasons.sort_by_key(|reason| (rank(reason), reason.code));
     for of_kind in reasons.chunk_by(|one, other| one.code == other.code) {
@@ -256,7 +266,7 @@ fn clients(page: &mut Page, servers: &[ServerReport], top: usize) {
     more(page, rows.len(), top);
 }
 
-fn style(verdict: &str) -> Style {
+pub(super) fn style(verdict: &str) -> Style {
     match verdict {
         "drained" => GOOD,
         "not-closing" => BAD,
