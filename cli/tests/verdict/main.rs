@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests state their expectations by failing")]
 
+mod fleet;
+mod live;
 mod recorded;
 #[path = "../support/mod.rs"]
 mod support;

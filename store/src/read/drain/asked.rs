@@ -230,7 +230,7 @@ async fn days(scope: &Scope<'_>, evidence: &mut Evidence, left_out: &[RoleRow]) 
          toUInt64(ifNull(gap_min, 0)) AS shortest, toUInt64(ifNull(gap_max, 0)) AS longest, cityHash64(sensor, run, role) AS its_run \
          FROM {{rows}} WHERE isNotNull(first_seen) AND ({keys}) IN (SELECT {keys} FROM {{rows}} WHERE client != toIPv6('::') \
          GROUP BY {keys} HAVING sum(visits) >= 4 AND (uniqExact(sensor, run) > 1) AND (isNull(min(gap_min)) \
-         OR max(gap_max) - min(gap_min) <= greatest(10000000000, min(gap_min) / 100) \
+         OR max(gap_max) - min(gap_min) <= greatest(toUInt64(10000000000), intDiv(min(gap_min), 100)) \
          OR uniqExact(sensor) > 1 AND max(visits) <= {FEW_VISITS})) ORDER BY {keys}, first, last, its_run",
         nanos("first_seen"),
         nanos("last_seen"),

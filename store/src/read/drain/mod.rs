@@ -100,7 +100,7 @@ pub async fn evidence(server: &Server, question: &Question<'_>) -> Result<Found,
 
 #[derive(Debug, Deserialize, Row)]
 struct Extent {
-    /// Rows of live coverage, or 1 when there are any.
+    /// 1 = there are rows.
     live: u8,
     replays: u8,
     /// The latest frame of a replay, nanoseconds.
@@ -114,10 +114,10 @@ async fn extent(client: &Client, sensors: &[String]) -> Result<Extent, ReadError
     let mut statement = Statement::default();
     let whose = whose(&mut statement, sensors);
     let sql = format!(
-        "SELECT (SELECT toUInt8(count() > 0) FROM (SELECT 1 FROM coverage WHERE kind = 'live' AND server = ''{whose} LIMIT 1)) AS live, \
-         (SELECT toUInt8(count() > 0) FROM coverage WHERE kind = 'replay' AND server = ''{whose}) AS replays, \
-         (SELECT toUInt64(ifNull(toUnixTimestamp64Nano(max(last)), 0)) FROM coverage WHERE kind = 'replay' AND server = ''{whose}) AS last, \
-         (SELECT toUInt64(ifNull(toUnixTimestamp64Nano(max(last_seen)), 0)) FROM drain_hour WHERE 1{whose}) AS asked"
+        "SELECT ifNull((SELECT toUInt8(1) FROM coverage WHERE kind = 'live' AND server = ''{whose} LIMIT 1), 0) AS live, \
+         ifNull((SELECT toUInt8(1) FROM coverage WHERE kind = 'replay' AND server = ''{whose} LIMIT 1), 0) AS replays, \
+         toUInt64(ifNull((SELECT toUnixTimestamp64Nano(max(last)) FROM coverage WHERE kind = 'replay' AND server = ''{whose}), 0)) AS last, \
+         toUInt64(ifNull((SELECT toUnixTimestamp64Nano(max(last_seen)) FROM drain_hour WHERE 1{whose}), 0)) AS asked"
     );
     let mut rows: Vec<Extent> = all(client, "what there is", statement.with_sql(sql)).await?;
     Ok(rows.pop().unwrap_or(Extent { live: 0, replays: 0, last: 0, asked: 0 }))
