@@ -6,7 +6,7 @@ use lowtide_aggregate::drain::report::{Reason, SCHEMA};
 use lowtide_aggregate::drain::{Cover, DrainReport, judge};
 use lowtide_aggregate::summary::rfc3339;
 use lowtide_proto::Timestamp;
-use lowtide_store::read::drain::{File, Found, Question, evidence};
+use lowtide_store::read::drain::{File, Found, Loss, Question, evidence};
 use lowtide_store::server::Server;
 
 use super::sight::{self, Seen, Sight};
@@ -27,11 +27,12 @@ pub fn stored(
     let silence = nanos(options.max_silence);
     let migrations = &options.migrations;
     let question = Question { migrations, sensors, at: options.at, now, silence };
-    let Found { at, evidence, files, mut notes } = connection::block_on(evidence(server, &question))?;
+    let Found { at, evidence, untold, files, mut notes } = connection::block_on(evidence(server, &question))?;
     let (mut reports, mut verdicts) = (Vec::new(), Vec::new());
     let files = OfSensors::new(files, &mut notes);
+    let mut untold = untold.into_iter();
     for (migration, mut evidence) in migrations.iter().zip(evidence) {
-        files.cover(&mut evidence.cover, silence);
+        files.cover(&mut evidence.cover, silence, &untold.next().unwrap_or_default());
         let (verdict, mut report) = judge(migration, &evidence, at.unwrap_or_default());
         if at.is_none() {
             let text = "the database holds no coverage: nobody looked at any time".to_owned();
@@ -68,13 +69,14 @@ impl OfSensors {
         Self { files, seen, sources }
     }
 
-    fn cover(&self, cover: &mut Cover, silence: u64) {
+    fn cover(&self, cover: &mut Cover, silence: u64, untold: &[(String, Loss)]) {
         sight::cover(cover, &self.seen, &self.sources, silence);
         for (file, name) in self.files.iter().zip(&self.sources.names) {
             for &server in &file.servers {
                 cover.watches(name, server);
             }
-            for loss in &file.lost {
+            let untold = untold.iter().filter(|(sensor, _)| *sensor == file.sensor).map(|(_, loss)| loss);
+            for loss in file.lost.iter().chain(untold) {
                 cover.lost(name, loss.from, loss.to, &loss.reason);
             }
         }

@@ -8,19 +8,17 @@ use lowtide_aggregate::drain::Evidence;
 use lowtide_aggregate::drain::client::{Client, Visits};
 use lowtide_aggregate::drain::evidence::{Asked, Series};
 use lowtide_aggregate::drain::plan::SECOND;
-use lowtide_proto::{Qtype, Timestamp};
+use lowtide_proto::Timestamp;
 use serde::Deserialize;
 
 use super::visits::{self, Day};
 use super::{Scope, all, seconds};
 use crate::read::ReadError;
 use crate::read::rows::{DAY, HOUR, Statement};
+use crate::schema::QTYPE_BIT;
 
 /// Steps of the time lines, nanoseconds.
 const STEP: u64 = HOUR as u64 * SECOND;
-
-/// Types that have a bit of their own; see [`Client::qtypes`].
-const QTYPES: u16 = 63;
 
 /// A client that several sensors saw and that comes more often on a day is not looked at across them: no quiet period depends on it.
 const FEW_VISITS: u32 = 3;
@@ -42,21 +40,9 @@ struct ClientRow {
     shortest: u64,
     longest: u64,
     types: u64,
-}
-
-#[derive(Debug, Deserialize, Row)]
-struct DayRow {
-    zone_at: u16,
-    server_at: u16,
-    client: Ipv6Addr,
-    first: u64,
-    last: u64,
-    visits: u64,
-    /// Whether there are [`Self::shortest`] and [`Self::longest`].
-    is_known: u8,
-    shortest: u64,
-    longest: u64,
-    its_run: u64,
+    /// First and last query, visits, shortest and longest time between them (0 = not known), run: of a client that may come at a period
+    /// of which the sensors' own figures do not tell.
+    days: Vec<(u64, u64, u64, u64, u64, u64)>,
 }
 
 #[derive(Debug, Deserialize, Row)]
@@ -87,6 +73,9 @@ struct EndsRow {
 
 const PLACES: &str = "toUInt16(indexOf({zones:Array(String)}, zone) - 1) AS zone_at, toUInt16(indexOf({servers:Array(String)}, server) - 1) AS server_at";
 
+/// The clients of the old servers alone are told apart.
+const WHICH_OLD: &str = "migration IN {migration:Array(String)} AND server IN {old:Array(String)} AND zone IN {zones:Array(String)}";
+
 const WHICH: &str = "migration IN {migration:Array(String)} AND server IN {servers:Array(String)} AND zone IN {zones:Array(String)}";
 
 /// Nanoseconds of a moment that may be NULL; 0 = it is.
@@ -102,7 +91,6 @@ pub async fn read(
 ) -> Result<(), ReadError> {
     let left_out = roles(scope, notes).await?;
     clients(scope, evidence, &left_out).await?;
-    days(scope, evidence, &left_out).await?;
     if !left_out.is_empty() {
         ends(scope, evidence).await?;
     }
@@ -113,14 +101,14 @@ impl Scope<'_> {
     /// A statement over the days of clients up to the moment; `{rows}` in it stands for them.
     fn days(&self, left_out: &[RoleRow], sql: &str) -> Statement {
         let (mut statement, whose) = self.statement();
-        let mut which = format!("{WHICH}{whose}");
+        let mut which = format!("{WHICH_OLD}{whose}");
         if !left_out.is_empty() {
             let keys = left_out.iter().map(|row| format!("{}\n{}\n{}", row.server, row.sensor, row.role));
             statement.texts("left_out", keys.collect());
             which += " AND concat(server, '\\n', sensor, '\\n', role) NOT IN {left_out:Array(String)}";
         }
         let columns = "zone, server, client, sensor, run, role, queries, rd_queries, responses, visits, gap_min, gap_max, first_seen, \
-                       last_seen, qtypes";
+                       last_seen, qtype_bits";
         let rows = if self.is_cut {
             let day = self.until() - self.until() % DAY;
             statement.number("day", day);
@@ -128,7 +116,7 @@ impl Scope<'_> {
                 "(SELECT {columns} FROM drain_day WHERE {which} AND interval < toDateTime({{day:UInt32}}, 'UTC') UNION ALL \
                  SELECT zone, server, client, sensor, run, role, sum(d.queries), sum(d.rd_queries), sum(d.responses), sum(d.visits), \
                  min(d.gap_min), max(d.gap_max), min(if(d.queries > 0, d.first_seen, NULL)), max(if(d.queries > 0, d.last_seen, NULL)), \
-                 groupUniqArray(toString(d.qtype)) FROM drain AS d \
+                 groupBitOr({QTYPE_BIT}) FROM drain AS d \
                  WHERE {which} AND interval >= toDateTime({{day:UInt32}}, 'UTC') AND interval <= toDateTime({{until:UInt32}}, 'UTC') \
                  GROUP BY zone, server, client, sensor, run, role)"
             )
@@ -156,7 +144,7 @@ async fn roles(scope: &Scope<'_>, notes: &mut Vec<String>) -> Result<Vec<RoleRow
     let sql = format!(
         "SELECT server, sensor, arrayJoin(arrayPopFront(arrayReverseSort((role, asked) -> (asked, role), groupArray(role), \
          groupArray(asked)))) AS role \
-         FROM (SELECT server, sensor, toString(role) AS role, sum(queries) AS asked FROM drain_hour WHERE {WHICH}{whose} \
+         FROM (SELECT server, sensor, toString(role) AS role, sum(queries) AS asked FROM drain_hour WHERE {WHICH_OLD}{whose} \
          GROUP BY server, sensor, role) GROUP BY server, sensor ORDER BY ALL"
     );
     let rows: Vec<RoleRow> = all(scope.client, "roles", statement.with_sql(sql)).await?;
@@ -170,19 +158,26 @@ async fn roles(scope: &Scope<'_>, notes: &mut Vec<String>) -> Result<Vec<RoleRow
     Ok(rows)
 }
 
+/// The clients. Of those that may come at a period the days are read too: where one run saw all, its figures tell; where one sensor saw
+/// all, uneven times between visits are uneven, whatever else is between; where several did, a client may go from one to the other, so
+/// that only all of its days tell.
 async fn clients(scope: &Scope<'_>, evidence: &mut Evidence, left_out: &[RoleRow]) -> Result<(), ReadError> {
+    let first = nanos("first_seen");
+    let last = nanos("last_seen");
     let sql = format!(
         "SELECT {PLACES}, client, sum(queries) AS asked, sum(rd_queries) AS rd, {} AS first, {} AS last, sum(visits) AS visit_sum, \
          toUInt64(ifNull(min(gap_min), 0)) AS shortest, toUInt64(ifNull(max(gap_max), 0)) AS longest, \
-         toUInt64(arrayReduce('groupBitOr', arrayMap(name -> bitShiftLeft(toUInt64(1), transform(name, {{types:Array(String)}}, \
-         {{bits:Array(String)}}::Array(UInt8), 63)), groupUniqArrayArray(qtypes)))) AS types \
-         FROM {{rows}} GROUP BY zone, server, client",
+         groupBitOr(qtype_bits) AS types, \
+         if(visit_sum >= 4 AND min(its_run) != max(its_run) AND (longest = 0 \
+         OR longest - shortest <= greatest(toUInt64(10000000000), intDiv(shortest, 100)) \
+         OR min(its_sensor) != max(its_sensor) AND max(visits) <= {FEW_VISITS}), \
+         arraySort(groupArray(({first}, {last}, visits, toUInt64(ifNull(gap_min, 0)), toUInt64(ifNull(gap_max, 0)), its_run))), []) AS days \
+         FROM (SELECT *, cityHash64(sensor, run, role) AS its_run, cityHash64(sensor) AS its_sensor FROM {{rows}}) \
+         GROUP BY zone, server, client",
         nanos("min(first_seen)"),
         nanos("max(last_seen)"),
     );
-    let mut statement = scope.days(left_out, &sql);
-    statement.texts("types", (0..QTYPES).map(|code| Qtype(code).to_string()).collect());
-    statement.texts("bits", (0..QTYPES).map(|code| code.to_string()).collect());
+    let statement = scope.days(left_out, &sql);
     let failed = |source| ReadError::Query { what: "clients", source };
     let mut cursor = statement.query(scope.client).fetch::<ClientRow>().map_err(failed)?;
     while let Some(row) = cursor.next().await.map_err(failed)? {
@@ -203,8 +198,16 @@ async fn clients(scope: &Scope<'_>, evidence: &mut Evidence, left_out: &[RoleRow
             asked.count_others(row.asked);
             continue;
         }
-        let visits =
-            Visits { count: row.visit_sum, latest: last, shortest: row.shortest, longest: row.longest };
+        let visits = if row.days.is_empty() {
+            Visits { count: row.visit_sum, latest: last, shortest: row.shortest, longest: row.longest }
+        } else {
+            let day = |&(first, last, visits, shortest, longest, run)| {
+                let gaps = (longest > 0).then_some((shortest, longest));
+                // A day of responses alone is none.
+                (first > 0).then_some(Day { first, last, visits, gaps, run })
+            };
+            visits::visits(&row.days.iter().filter_map(day).collect::<Vec<_>>())
+        };
         let client = Client {
             queries: row.asked,
             rd_queries: row.rd,
@@ -217,47 +220,6 @@ async fn clients(scope: &Scope<'_>, evidence: &mut Evidence, left_out: &[RoleRow
         asked.clients.insert(row.client, client);
     }
     Ok(())
-}
-
-/// The days of those clients of which the sensors' own figures do not tell whether they come at a period.
-///
-/// Where one sensor saw all, uneven times between visits are uneven, whatever else is between. Where several did, a client may go
-/// from one to the other, so that only all of its days tell.
-async fn days(scope: &Scope<'_>, evidence: &mut Evidence, left_out: &[RoleRow]) -> Result<(), ReadError> {
-    let keys = "zone, server, client";
-    let sql = format!(
-        "SELECT {PLACES}, client, {} AS first, {} AS last, visits, toUInt8(isNotNull(gap_min)) AS is_known, \
-         toUInt64(ifNull(gap_min, 0)) AS shortest, toUInt64(ifNull(gap_max, 0)) AS longest, cityHash64(sensor, run, role) AS its_run \
-         FROM {{rows}} WHERE isNotNull(first_seen) AND ({keys}) IN (SELECT {keys} FROM {{rows}} WHERE client != toIPv6('::') \
-         GROUP BY {keys} HAVING sum(visits) >= 4 AND (uniqExact(sensor, run) > 1) AND (isNull(min(gap_min)) \
-         OR max(gap_max) - min(gap_min) <= greatest(toUInt64(10000000000), intDiv(min(gap_min), 100)) \
-         OR uniqExact(sensor) > 1 AND max(visits) <= {FEW_VISITS})) ORDER BY {keys}, first, last, its_run",
-        nanos("first_seen"),
-        nanos("last_seen"),
-    );
-    let statement = scope.days(left_out, &sql);
-    let failed = |source| ReadError::Query { what: "clients' days", source };
-    let mut cursor = statement.query(scope.client).fetch::<DayRow>().map_err(failed)?;
-    let mut known: Option<((u16, u16, Ipv6Addr), Vec<Day>)> = None;
-    loop {
-        let row = cursor.next().await.map_err(failed)?;
-        let key = row.as_ref().map(|row| (row.zone_at, row.server_at, row.client));
-        if let Some((of, days)) = known.take_if(|(of, _)| Some(*of) != key) {
-            let asked = scope.place(evidence, of.0, of.1);
-            if let Some(client) = asked.clients.get_mut(&of.2) {
-                client.visits = visits::visits(&days);
-            }
-        }
-        let (Some(row), Some(key)) = (row, key) else { return Ok(()) };
-        let (_, days) = known.get_or_insert_with(|| (key, Vec::new()));
-        days.push(Day {
-            first: row.first,
-            last: row.last,
-            visits: row.visits,
-            gaps: (row.is_known > 0).then_some((row.shortest, row.longest)),
-            run: row.its_run,
-        });
-    }
 }
 
 /// The last queries in all roles: what one role did not show is no silence when another did.
@@ -334,12 +296,22 @@ async fn hours(scope: &Scope<'_>, evidence: &mut Evidence) -> Result<(), ReadErr
         *count = (*count).max(asked);
         *answered.entry((row.zone_at, row.server_at)).or_default() += row.answered;
     }
-    let mut series: BTreeMap<(u16, u16), Series> = BTreeMap::new();
+    let mut series: BTreeMap<(u16, u16), (Series, u64)> = BTreeMap::new();
     for ((zone, server, hour, _), count) in most.into_iter().filter(|(_, count)| *count > 0) {
-        series.entry((zone, server)).or_insert_with(|| Series::new(STEP)).add(seconds(hour), count);
+        let (series, sum) = series.entry((zone, server)).or_insert_with(|| (Series::new(STEP), 0));
+        series.add(seconds(hour), count);
+        *sum += count;
     }
-    for ((zone, server), series) in series {
-        scope.place(evidence, zone, server).series = series;
+    let is_old = |server: u16| usize::from(server) < scope.migration.old.len();
+    for ((zone, server), (series, sum)) in series {
+        let asked = scope.place(evidence, zone, server);
+        asked.series = series;
+        // Whose clients are not told apart.
+        asked.queries = if is_old(server) { asked.queries } else { sum };
+    }
+    for ((zone, server, ..), count) in apart_asked.into_iter().filter(|((_, server, ..), _)| !is_old(*server))
+    {
+        scope.place(evidence, zone, server).apart += count;
     }
     for ((zone, server), answered) in answered {
         let Some(&address) = scope.servers().get(usize::from(server)) else { continue };

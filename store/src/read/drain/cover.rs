@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::{Loss, Scope, address, all, seconds};
 use crate::read::ReadError;
-use crate::read::rows::Statement;
+use crate::read::rows::{DAY, HOUR, Statement};
 
 /// Seconds of an interval of a run that said nothing of itself.
 const WIDTH: u32 = 60;
@@ -48,6 +48,14 @@ struct IslandRow {
     first_beats: u64,
     last_width: u32,
     last_beats: u64,
+}
+
+#[derive(Debug, Deserialize, Row)]
+struct UntoldRow {
+    sensor: String,
+    server: String,
+    hour: u32,
+    asked: u64,
 }
 
 #[derive(Debug, Deserialize, Row)]
@@ -155,12 +163,12 @@ fn told(losses: &BTreeMap<String, u64>) -> String {
 const RUNS: &str =
     "(SELECT sensor, run, toUInt32(greatest(1, ceil(interval_s))) AS width FROM sensor_run FINAL)";
 
-/// Fills who watched of the live sensors; `unread` is when replayed files could not read a response of a server, last.
+/// Fills who watched of the live sensors, and gives by sensor what sensors were not told to record; `unread` is when replayed files could not read a response of a server, last.
 pub async fn read(
     scope: &Scope<'_>,
     evidence: &mut Evidence,
     unread: BTreeMap<Ipv6Addr, Timestamp>,
-) -> Result<(), ReadError> {
+) -> Result<Vec<(String, Loss)>, ReadError> {
     let since = since(scope, evidence);
     let (mut parameters, whose) = scope.statement();
     parameters.number("since", since);
@@ -173,26 +181,14 @@ pub async fn read(
          WHERE {live} AND server IN {{old:Array(String)}} AND messages > 0 GROUP BY sensor, source ORDER BY sensor, source"
     );
     let watching: Vec<WatchRow> = all(scope.client, "who watches", statement(sql)).await?;
-    let sql = format!(
-        "SELECT sensor, source, toString(server) AS server, toUInt32(min(at)) AS since, toUInt32(max(at + width)) AS until, \
-         argMin(width, at) AS first_width, argMin(beats, at) AS first_beats, argMax(width, at) AS last_width, argMax(beats, at) AS last_beats \
-         FROM (SELECT *, sum(at > known) OVER (PARTITION BY sensor, source, server ORDER BY at \
-         ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS island \
-         FROM (SELECT *, max(at + width) OVER (PARTITION BY sensor, source, server ORDER BY at \
-         ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS known \
-         FROM (SELECT sensor, source, server, toUInt32(interval) AS at, \
-         if(max(its.width) = 0, toUInt32({WIDTH}), max(its.width)) AS width, sum(heartbeats) AS beats \
-         FROM coverage LEFT JOIN {RUNS} AS its USING (sensor, run) \
-         WHERE {in_range} AND server IN {{old:Array(String)}} AND heartbeats > 0 \
-         GROUP BY sensor, source, server, interval HAVING beats * 2 >= width))) \
-         GROUP BY sensor, source, server, island ORDER BY sensor, source, server, since"
-    );
-    let islands: Vec<IslandRow> = all(scope.client, "heartbeats", statement(sql)).await?;
+    let islands =
+        islands(scope, &statement, &format!("{in_range} AND server IN {{old:Array(String)}}")).await?;
     let mut losses = Losses { unread, ..Losses::default() };
     let servers = "(server = '' OR server IN {servers:Array(String)})";
     losses.read(scope.client, statement(Losses::sql(&format!("{in_range} AND {servers}"))), scope.at).await?;
+    let untold = untold(scope, statement).await?;
     for row in watching {
-        watched(scope, evidence, &row, &islands, &losses);
+        watched(scope, evidence, &row, &islands, &losses, &untold);
     }
     let servers = scope.servers();
     for (server, last) in losses.unread.into_iter().filter(|(server, _)| servers.contains(server)) {
@@ -201,7 +197,82 @@ pub async fn read(
             *known = (*known).max(last);
         }
     }
-    Ok(())
+    Ok(untold)
+}
+
+/// Hours in which sensors counted queries in `traffic` of which they have no row in `drain`: they were not told of the migration, and what
+/// they would have seen of it nobody knows.
+async fn untold(
+    scope: &Scope<'_>,
+    statement: impl Fn(String) -> Statement,
+) -> Result<Vec<(String, Loss)>, ReadError> {
+    let whose = if scope.sensors.is_empty() { "" } else { " AND sensor IN {sensors:Array(String)}" };
+    let sql = format!(
+        "SELECT toString(sensor) AS sensor, toString(server) AS server, toUInt32(toStartOfHour(interval)) AS hour, sum(queries) AS asked \
+         FROM traffic_zone WHERE zone IN {{zones:Array(String)}} AND server IN {{old:Array(String)}}{whose} \
+         AND interval >= toDateTime({{since:UInt32}}, 'UTC') AND interval <= toDateTime({{until:UInt32}}, 'UTC') \
+         AND (sensor, server, toStartOfHour(interval)) NOT IN (SELECT sensor, server, interval FROM drain_hour \
+         WHERE migration IN {{migration:Array(String)}} AND zone IN {{zones:Array(String)}} AND queries > 0) \
+         GROUP BY sensor, server, hour HAVING asked > 0 ORDER BY sensor, server, hour LIMIT {MAX_LOSSES}"
+    );
+    let rows: Vec<UntoldRow> = all(scope.client, "traffic", statement(sql)).await?;
+    let loss = |row: UntoldRow| {
+        let reason = format!(
+            "{} queries to {} in this hour that are in no row of {}: this sensor was not told of it",
+            row.asked, row.server, scope.migration.name
+        );
+        let (from, to) = (seconds(row.hour), seconds(row.hour.saturating_add(HOUR)).min(scope.at));
+        (row.sensor, Loss { server: address(&row.server), from, to, reason })
+    };
+    Ok(rows.into_iter().map(loss).collect())
+}
+
+/// Stretches of intervals with heartbeats. Most days are whole, and told so at once; of the others the intervals are looked at.
+async fn islands(
+    scope: &Scope<'_>,
+    statement: &impl Fn(String) -> Statement,
+    which: &str,
+) -> Result<Vec<IslandRow>, ReadError> {
+    let width = format!("if(its.width = 0, toUInt32({WIDTH}), its.width)");
+    let keys = "sensor, source, server";
+    let days = format!(
+        "SELECT {keys}, toUInt32(toStartOfDay(interval)) AS day, max({width}) AS width, \
+         uniqExactIf(interval, heartbeats * 2 >= {width}) * min({width}) = {DAY} AND width = min({width}) AS is_whole \
+         FROM coverage LEFT JOIN {RUNS} AS its USING (sensor, run) WHERE {which} AND heartbeats > 0 GROUP BY {keys}, day"
+    );
+    let sql = format!(
+        "WITH days AS ({days}) \
+         SELECT sensor, source, toString(server) AS server, day AS since, toUInt32(day + {DAY}) AS until, toUInt32(width) AS first_width, \
+         toUInt64(width) AS first_beats, toUInt32(width) AS last_width, toUInt64(width) AS last_beats FROM days WHERE is_whole \
+         UNION ALL \
+         SELECT sensor, source, toString(server) AS server, toUInt32(min(at)) AS since, toUInt32(max(at + width)) AS until, \
+         toUInt32(argMin(width, at)) AS first_width, argMin(beats, at) AS first_beats, toUInt32(argMax(width, at)) AS last_width, \
+         argMax(beats, at) AS last_beats \
+         FROM (SELECT *, sum(at > known) OVER (PARTITION BY {keys} ORDER BY at \
+         ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS island \
+         FROM (SELECT *, max(at + width) OVER (PARTITION BY {keys} ORDER BY at \
+         ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS known \
+         FROM (SELECT {keys}, toUInt32(interval) AS at, max({width}) AS width, sum(heartbeats) AS beats \
+         FROM coverage LEFT JOIN {RUNS} AS its USING (sensor, run) \
+         WHERE {which} AND heartbeats > 0 AND ({keys}, toUInt32(toStartOfDay(interval))) IN (SELECT {keys}, day FROM days WHERE NOT is_whole) \
+         GROUP BY {keys}, interval HAVING beats * 2 >= width))) GROUP BY {keys}, island"
+    );
+    let sql = format!("SELECT * FROM ({sql}) ORDER BY {keys}, since");
+    let rows: Vec<IslandRow> = all(scope.client, "heartbeats", statement(sql)).await?;
+    let mut islands: Vec<IslandRow> = Vec::new();
+    for row in rows {
+        match islands.last_mut() {
+            Some(last)
+                if (&last.sensor, &last.source, &last.server) == (&row.sensor, &row.source, &row.server)
+                    && last.until >= row.since =>
+            {
+                last.until = row.until;
+                (last.last_width, last.last_beats) = (row.last_width, row.last_beats);
+            }
+            _ => islands.push(row),
+        }
+    }
+    Ok(islands)
 }
 
 /// From when on it matters who watched: the cutover, or the longest quiet period that is asked for.
@@ -222,6 +293,7 @@ fn watched(
     row: &WatchRow,
     islands: &[IslandRow],
     losses: &Losses,
+    untold: &[(String, Loss)],
 ) {
     let mut by_spans: BTreeMap<Vec<(Timestamp, Timestamp)>, BTreeSet<Ipv6Addr>> = BTreeMap::new();
     for server in &row.servers {
@@ -258,6 +330,9 @@ fn watched(
             );
             let from = last.unwrap_or(seconds(since(scope, evidence)));
             evidence.cover.lost(&name, from.min(scope.at), scope.at, &text);
+        }
+        for (_, loss) in untold.iter().filter(|(sensor, _)| *sensor == row.sensor) {
+            evidence.cover.lost(&name, loss.from, loss.to, &loss.reason);
         }
         for ((sensor, source), lost) in &losses.by_source {
             // What was lost on the way to ClickHouse is of no source, and so of all.

@@ -48,6 +48,8 @@ pub struct Found {
     pub at: Option<Timestamp>,
     /// The evidence on each migration, in their order; of replayed files without who watched.
     pub evidence: Vec<Evidence>,
+    /// By migration, what sensors saw and did not record of it, with the sensor's name; live sensors have it in their evidence.
+    pub untold: Vec<Vec<(String, Loss)>>,
     /// What replayed files saw: which of them are one sensor's is for whoever knows files.
     pub files: Vec<File>,
     /// What the operator should know.
@@ -77,7 +79,8 @@ pub async fn evidence(server: &Server, question: &Question<'_>) -> Result<Found,
         0 => (extent.last > 0).then_some(Timestamp(extent.last)),
         _ => Some(question.now),
     });
-    let mut found = Found { at, evidence: Vec::new(), files: Vec::new(), notes: Vec::new() };
+    let mut found =
+        Found { at, evidence: Vec::new(), untold: Vec::new(), files: Vec::new(), notes: Vec::new() };
     let Some(at) = at else {
         found.evidence = question.migrations.iter().map(|_| Evidence::default()).collect();
         return Ok(found);
@@ -92,7 +95,7 @@ pub async fn evidence(server: &Server, question: &Question<'_>) -> Result<Found,
         let mut evidence = Evidence::default();
         asked::read(&scope, &mut evidence, &mut found.notes).await?;
         served::read(&scope, &mut evidence).await?;
-        cover::read(&scope, &mut evidence, unread.clone()).await?;
+        found.untold.push(cover::read(&scope, &mut evidence, unread.clone()).await?);
         found.evidence.push(evidence);
     }
     Ok(found)

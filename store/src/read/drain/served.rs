@@ -1,6 +1,6 @@
 //! What the servers served that can lead to them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv6Addr;
 
 use clickhouse::Row;
@@ -9,7 +9,7 @@ use lowtide_aggregate::drain::rrsets::{RrsetKey, Section, Served};
 use lowtide_proto::Timestamp;
 use serde::Deserialize;
 
-use super::{Scope, seconds};
+use super::{Scope, all, seconds};
 use crate::read::ReadError;
 
 /// An RRset as it was served with these TTLs in an interval, over all intervals, sensors and roles.
@@ -20,13 +20,22 @@ struct ServedRow {
     owner: String,
     rrtype: String,
     section: String,
-    records: Vec<String>,
+    digest: u64,
     low: u32,
     high: u32,
     until: u32,
     count: u64,
     first: u64,
     last: u64,
+    /// The latest interval.
+    latest: u32,
+}
+
+/// What a digest stands for.
+#[derive(Debug, Deserialize, Row)]
+struct RecordsRow {
+    digest: u64,
+    records: Vec<String>,
 }
 
 /// Fills what was served.
@@ -38,24 +47,25 @@ pub async fn read(scope: &Scope<'_>, evidence: &mut Evidence) -> Result<(), Read
     let sql = format!(
         "SELECT toUInt16(indexOf({{zones:Array(String)}}, zone) - 1) AS zone_at, \
          toUInt16(indexOf({{servers:Array(String)}}, server) - 1) AS server_at, owner, toString(rrtype) AS rrtype, \
-         toString(section) AS section, any(rdata) AS records, ttl_min AS low, ttl_max AS high, toUInt32(max(horizon)) AS until, \
+         toString(section) AS section, digest, ttl_min AS low, ttl_max AS high, toUInt32(max(horizon)) AS until, \
          sum(answers) AS count, toUInt64(toUnixTimestamp64Nano(min(first_seen))) AS first, \
-         toUInt64(toUnixTimestamp64Nano(max(last_seen))) AS last \
+         toUInt64(toUnixTimestamp64Nano(max(last_seen))) AS last, toUInt32(max(interval)) AS latest \
          FROM rrset WHERE zone IN {{zones:Array(String)}} AND server IN {{servers:Array(String)}} \
          AND interval <= toDateTime({{until:UInt32}}, 'UTC'){whose} \
          GROUP BY zone_at, server_at, owner, rrtype, section, digest, low, high \
          ORDER BY zone_at, server_at, owner, rrtype, section, digest, last"
     );
-    let failed = |source| ReadError::Query { what: "what was served", source };
-    let mut cursor = statement.with_sql(sql).query(scope.client).fetch::<ServedRow>().map_err(failed)?;
+    let rows: Vec<ServedRow> = all(scope.client, "what was served", statement.with_sql(sql)).await?;
+    let records = records(scope, &rows).await?;
     let mut found: BTreeMap<(usize, RrsetKey), Vec<Served>> = BTreeMap::new();
     let servers = scope.servers();
-    while let Some(row) = cursor.next().await.map_err(failed)? {
+    for row in rows {
         let server = servers.get(usize::from(row.server_at)).copied().unwrap_or(Ipv6Addr::UNSPECIFIED);
-        let all = [Section::Answer, Section::Authority, Section::Additional];
-        let section = all.into_iter().find(|section| section.as_str() == row.section);
+        let sections = [Section::Answer, Section::Authority, Section::Additional];
+        let section = sections.into_iter().find(|section| section.as_str() == row.section);
         let section = section.ok_or(ReadError::Unknown { column: "section", value: row.section })?;
-        let key = RrsetKey { server, owner: row.owner, rrtype: row.rrtype, section, rdata: row.records };
+        let rdata = records.get(&row.digest).cloned().unwrap_or_default();
+        let key = RrsetKey { server, owner: row.owner, rrtype: row.rrtype, section, rdata };
         found.entry((usize::from(row.zone_at), key)).or_default().push(Served {
             ttl_min: row.low,
             ttl_max: row.high,
@@ -70,6 +80,22 @@ pub async fn read(scope: &Scope<'_>, evidence: &mut Evidence) -> Result<(), Read
     let rrsets = found.into_iter().filter_map(|((zone, key), served)| Some((zone, key, merged(&served)?)));
     evidence.rrsets.extend(rrsets);
     Ok(())
+}
+
+/// The records that the digests stand for: of one interval each, as they are the same in all.
+async fn records(scope: &Scope<'_>, rows: &[ServedRow]) -> Result<BTreeMap<u64, Vec<String>>, ReadError> {
+    let latest: BTreeMap<u64, &ServedRow> = rows.iter().map(|row| (row.digest, row)).collect();
+    let (mut statement, whose) = scope.statement();
+    let owners: BTreeSet<&str> = latest.values().map(|row| row.owner.as_str()).collect();
+    let intervals: BTreeSet<u32> = latest.values().map(|row| row.latest).collect();
+    statement.texts("owners", owners.into_iter().map(str::to_owned).collect());
+    statement.texts("intervals", intervals.into_iter().map(|second| second.to_string()).collect());
+    let sql = format!(
+        "SELECT digest, any(rdata) AS records FROM rrset WHERE zone IN {{zones:Array(String)}} AND owner IN {{owners:Array(String)}} \
+         AND toString(toUInt32(interval)) IN {{intervals:Array(String)}}{whose} GROUP BY digest"
+    );
+    let rows: Vec<RecordsRow> = all(scope.client, "records", statement.with_sql(sql)).await?;
+    Ok(rows.into_iter().map(|row| (row.digest, row.records)).collect())
 }
 
 fn merged(served: &[Served]) -> Option<Served> {
