@@ -21,32 +21,38 @@ const MAX_STEPS: usize = 44_640;
 pub struct Series {
     width: u64,
     counts: BTreeMap<u64, u64>,
+    /// The step last counted in: its beginning and its queries, which are not in `counts` yet. Time goes on, so that it is nearly always
+    /// the next one's too.
+    open: (u64, u64),
 }
 
 impl Series {
     /// Nothing counted, in steps of `width` nanoseconds.
     pub fn new(width: u64) -> Self {
-        Self { width: width.max(1), counts: BTreeMap::new() }
+        Self { width: width.max(1), counts: BTreeMap::new(), open: (0, 0) }
     }
 
     /// Counts queries at a moment.
     #[inline]
     pub fn add(&mut self, time: Timestamp, queries: u64) {
-        let number = time.0 / self.width;
-        // Time goes on: most queries are of the latest step.
-        if let Some(mut last) = self.counts.last_entry()
-            && *last.key() == number
-        {
-            *last.get_mut() += queries;
-            return;
+        if time.0.wrapping_sub(self.open.0) >= self.width {
+            self.turn_to(time);
         }
-        *self.counts.entry(number).or_default() += queries;
+        self.open.1 += queries;
+    }
+
+    #[cold]
+    fn turn_to(&mut self, time: Timestamp) {
+        if self.open.1 > 0 {
+            *self.counts.entry(self.open.0 / self.width).or_default() += self.open.1;
+        }
         if self.counts.len() > MAX_STEPS {
             self.width = self.width.saturating_mul(2);
             for (number, count) in std::mem::take(&mut self.counts) {
                 *self.counts.entry(number / 2).or_default() += count;
             }
         }
+        self.open = (time.0 / self.width * self.width, 0);
     }
 
     /// Nanoseconds of a step.
@@ -56,7 +62,11 @@ impl Series {
 
     /// Beginnings of steps with their queries, in order; steps without one are left out.
     pub fn iter(&self) -> impl Iterator<Item = (Timestamp, u64)> {
-        self.counts.iter().map(|(&number, &count)| (Timestamp(number.saturating_mul(self.width)), count))
+        let mut counts = self.counts.clone();
+        if self.open.1 > 0 {
+            *counts.entry(self.open.0 / self.width).or_default() += self.open.1;
+        }
+        counts.into_iter().map(|(number, count)| (Timestamp(number.saturating_mul(self.width)), count))
     }
 
     /// Queries of all steps that touch the time from `from` to `to`: at least as many as there were.
@@ -64,7 +74,9 @@ impl Series {
         if from > to {
             return 0;
         }
-        self.counts.range(from.0 / self.width..=to.0 / self.width).map(|(_, count)| count).sum()
+        let steps = from.0 / self.width..=to.0 / self.width;
+        let open = if steps.contains(&(self.open.0 / self.width)) { self.open.1 } else { 0 };
+        self.counts.range(steps).map(|(_, count)| count).sum::<u64>() + open
     }
 }
 

@@ -5,11 +5,12 @@
 
 use std::collections::HashMap;
 use std::net::Ipv6Addr;
+use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use lowtide_proto::{Qtype, Role, Timestamp};
 
-use super::client::begins_visit;
+use super::visitors::{Came, ClientKey, Visitors};
 
 /// Clients of all servers and zones whose visits are known. The table takes 48 MiB then; when it is full, the half of them that has
 /// been silent for longest is forgotten at the end of an interval.
@@ -30,18 +31,12 @@ const NONE: u32 = u32::MAX;
 /// What is known of a client of one server and zone.
 #[derive(Debug, Clone, Copy)]
 struct Known {
-    /// Its last query; 0 = none yet.
-    last: Timestamp,
-    /// When its latest visit began.
-    begun: Timestamp,
+    came: Came,
     /// Its latest row.
     row: u32,
     /// Which rows those are: older ones were handed out.
     round: u32,
 }
-
-/// Server and zone by number, and the halves of the client's address.
-type ClientKey = (u64, u64, u32);
 
 /// What one message is counted for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -88,6 +83,8 @@ impl Row {
 pub(super) struct Intervals {
     /// Nanoseconds of an interval.
     width: u64,
+    /// Number and beginning of the interval of the last message: nearly always that of the next, too.
+    current: (u64, u64),
     clients: HashMap<ClientKey, Known, RandomState>,
     rows: Vec<Row>,
     /// Rows beyond the depth, of clients that ask for many types.
@@ -95,6 +92,8 @@ pub(super) struct Intervals {
     round: u32,
     /// By interval, its rows.
     made: HashMap<u64, u32, RandomState>,
+    /// What other threads see of the same clients.
+    visitors: Option<Arc<Visitors>>,
 }
 
 const fn client_key(key: &Key) -> ClientKey {
@@ -104,20 +103,32 @@ const fn client_key(key: &Key) -> ClientKey {
 
 impl Intervals {
     /// Nothing counted yet, in intervals of `width` nanoseconds.
-    pub(super) fn new(width: u64) -> Self {
+    pub(super) fn new(width: u64, visitors: Option<Arc<Visitors>>) -> Self {
         Self {
             width: width.max(1),
+            current: (0, 0),
             clients: HashMap::default(),
             rows: Vec::new(),
             more: HashMap::default(),
             round: 0,
             made: HashMap::default(),
+            visitors,
         }
     }
 
     /// Nanoseconds of an interval.
     pub(super) const fn width(&self) -> u64 {
         self.width
+    }
+
+    /// The number of the interval of a moment.
+    #[inline]
+    pub(super) const fn number(&mut self, time: Timestamp) -> u64 {
+        if time.0.wrapping_sub(self.current.1) >= self.width {
+            let number = time.0 / self.width;
+            self.current = (number, number * self.width);
+        }
+        self.current.0
     }
 
     /// Rows that wait to be handed out.
@@ -128,14 +139,12 @@ impl Intervals {
     /// Counts a query.
     #[inline]
     pub(super) fn query(&mut self, key: Key, time: Timestamp, is_recursive: bool) {
-        let number = time.0 / self.width;
+        let number = self.number(time);
         let Some(known) = self.known(&key) else { return self.others(key, time, Some(is_recursive)) };
         let before = *known;
-        let is_new = before.last.0 == 0;
-        let begins = is_new || begins_visit(time, before.last);
-        known.last = before.last.max(time);
-        if begins {
-            known.begun = time;
+        let mut visit = known.came.again(time);
+        if let Some(visitors) = &self.visitors {
+            visit = visitors.came(client_key(&key), time);
         }
         let Some(row) = self.row(before, key, number, time) else {
             return self.others(key, time, Some(is_recursive));
@@ -146,20 +155,17 @@ impl Intervals {
         row.queries += 1;
         row.rd_queries += u64::from(is_recursive);
         row.saw(time);
-        if begins {
-            row.visits += 1;
-            if !is_new {
-                let gap = time.0.saturating_sub(before.begun.0);
-                let (shortest, longest) = row.gaps.unwrap_or((gap, gap));
-                row.gaps = Some((shortest.min(gap), longest.max(gap)));
-            }
+        row.visits += u64::from(visit.begins);
+        if let Some(gap) = visit.gap {
+            let (shortest, longest) = row.gaps.unwrap_or((gap, gap));
+            row.gaps = Some((shortest.min(gap), longest.max(gap)));
         }
     }
 
     /// Counts a response.
     #[inline]
     pub(super) fn response(&mut self, key: Key, time: Timestamp) {
-        let number = time.0 / self.width;
+        let number = self.number(time);
         let Some(known) = self.known(&key) else { return self.others(key, time, None) };
         let before = *known;
         let Some(row) = self.row(before, key, number, time) else { return self.others(key, time, None) };
@@ -173,9 +179,10 @@ impl Intervals {
     #[cold]
     fn others(&mut self, key: Key, time: Timestamp, query: Option<bool>) {
         let key = Key { client: Ipv6Addr::UNSPECIFIED, ..key };
+        let number = self.number(time);
         let entry = self.clients.entry(client_key(&key));
-        let before = *entry.or_insert(Known { last: Timestamp(0), begun: Timestamp(0), row: NONE, round: 0 });
-        let Some(row) = self.row(before, key, time.0 / self.width, time) else { return };
+        let before = *entry.or_insert(Known { came: Came::NEVER, row: NONE, round: 0 });
+        let Some(row) = self.row(before, key, number, time) else { return };
         match query {
             Some(is_recursive) => {
                 if row.queries == 0 {
@@ -204,9 +211,9 @@ impl Intervals {
         let has_room = self.clients.len() < MAX_CLIENTS;
         match self.clients.entry(at) {
             std::collections::hash_map::Entry::Occupied(known) => Some(known.into_mut()),
-            std::collections::hash_map::Entry::Vacant(place) => has_room.then(|| {
-                place.insert(Known { last: Timestamp(0), begun: Timestamp(0), row: NONE, round: 0 })
-            }),
+            std::collections::hash_map::Entry::Vacant(place) => {
+                has_room.then(|| place.insert(Known { came: Came::NEVER, row: NONE, round: 0 }))
+            }
         }
     }
 
@@ -302,11 +309,12 @@ impl Intervals {
     /// Forgets the half of the clients that has been silent for longest.
     #[cold]
     fn forget(&mut self) {
-        let mut times: Vec<Timestamp> = self.clients.values().map(|known| known.last).collect();
+        let mut times: Vec<Timestamp> = self.clients.values().map(|known| known.came.last()).collect();
         let half = times.len() / 2;
         let (_, &mut median, _) = times.select_nth_unstable(half);
         let round = self.round;
-        self.clients.retain(|_, known| known.last > median || (known.round == round && known.row != NONE));
+        self.clients
+            .retain(|_, known| known.came.last() > median || (known.round == round && known.row != NONE));
         if self.clients.len() >= MAX_CLIENTS {
             // All have rows that are still counted, or came at the same time.
             self.clients.retain(|_, known| known.round == round && known.row != NONE);

@@ -24,6 +24,7 @@ pub mod rrsets;
 mod scan;
 mod shown;
 pub mod verdict;
+pub mod visitors;
 pub mod watch;
 
 pub use cover::Cover;
@@ -33,4 +34,5 @@ pub use plan::{Migration, Prefix, Server};
 pub use report::DrainReport;
 pub use rows::DrainRows;
 pub use verdict::{Verdict, judge};
+pub use visitors::Visitors;
 pub use watch::Watch;

@@ -156,8 +156,8 @@ pub struct Rrsets {
     served: Vec<(RrsetKey, Served)>,
     /// By what messages carry: the RRset of each record that leads to a server, with the record's number, by RRset.
     known: HashMap<u64, Box<[(u32, u32)]>, RandomState>,
-    /// By server, the last response that could not be read; `None` where all could.
-    unread: BTreeMap<Ipv6Addr, Option<Timestamp>>,
+    /// Servers with responses, and the last that could not be read; `None` where all could. They are few.
+    unread: Vec<(Ipv6Addr, Option<Timestamp>)>,
     /// RRsets beyond the bound, in responses.
     pub left_out: u64,
     /// Nanoseconds of an interval, when rows are made.
@@ -179,7 +179,7 @@ impl Rrsets {
             keys: HashMap::default(),
             served: Vec::new(),
             known: HashMap::default(),
-            unread: BTreeMap::new(),
+            unread: Vec::new(),
             left_out: 0,
             width,
             open: Vec::new(),
@@ -198,9 +198,10 @@ impl Rrsets {
             None => false,
         };
         // A server whose responses are captured has a place there, read or not.
-        let unread = self.unread.entry(server).or_default();
-        if !is_read {
-            *unread = (*unread).max(Some(time));
+        match self.unread.iter_mut().find(|(of, _)| *of == server) {
+            Some((_, unread)) if !is_read => *unread = (*unread).max(Some(time)),
+            Some(_) => {}
+            None => self.unread.push((server, (!is_read).then_some(time))),
         }
         is_read
     }
@@ -228,9 +229,12 @@ impl Rrsets {
             all.add(time, ttl);
             let Some(width) = *width else { continue };
             let Some(recent) = recent.get_mut(rrset as usize) else { continue };
-            let number = time.0 / width;
-            let is_row = |row: &Open| row.rrset == rrset && row.number == number && row.role == role;
+            let is_row = |row: &Open| {
+                let is_in = time.0.wrapping_sub(row.number.saturating_mul(width)) < width;
+                row.rrset == rrset && row.role == role && is_in
+            };
             if !open.get(*recent as usize).is_some_and(is_row) {
+                let number = time.0 / width;
                 *recent = *rows.entry((number, role, rrset)).or_insert_with(|| {
                     open.push(Open { number, role, rrset, served: Served::new(time, ttl) });
                     (open.len() - 1) as u32
@@ -250,12 +254,12 @@ impl Rrsets {
 
     /// Servers with responses that could not be read to their end, as where the snap length cut them, and the last time of that.
     pub fn unread(&self) -> impl Iterator<Item = (Ipv6Addr, Timestamp)> {
-        self.unread.iter().filter_map(|(&server, &time)| Some((server, time?)))
+        self.unread.iter().filter_map(|&(server, time)| Some((server, time?)))
     }
 
     /// Whether any response of a server was seen.
     pub fn has_answer_of(&self, server: Ipv6Addr) -> bool {
-        self.unread.contains_key(&server)
+        self.unread.iter().any(|(of, _)| *of == server)
     }
 
     /// Rows that wait to be handed out.
@@ -355,10 +359,8 @@ impl Rrsets {
         let text = match (&record.data, record.record_type()) {
             (RData::NS(name), _) if is_apex() => name.0.to_lowercase().to_ascii(),
             (data, RecordType::DS) if is_apex() => data.to_string(),
-            (RData::A(address), _) if self.scan.is_server(address.0.to_ipv6_mapped()) => {
-                address.0.to_string()
-            }
-            (RData::AAAA(address), _) if self.scan.is_server(address.0) => address.0.to_string(),
+            (RData::A(address), _) if self.scan.is_server(address.0.into()) => address.0.to_string(),
+            (RData::AAAA(address), _) if self.scan.is_server(address.0.into()) => address.0.to_string(),
             _ => return None,
         };
         Some((owner, text))

@@ -3,10 +3,7 @@
 //! Servers say the same again and again, about ever other names. So records are not parsed here: they are found, and their
 //! content is folded into one number, by which it is known again. Nothing is copied and nothing is kept.
 
-use std::collections::HashSet;
-use std::net::{Ipv4Addr, Ipv6Addr};
-
-use foldhash::fast::RandomState;
+use std::net::{IpAddr, Ipv6Addr};
 
 use super::rrsets::MAX_TTL;
 
@@ -29,32 +26,35 @@ impl Digest {
         self.0 = (product as u64) ^ ((product >> 64) as u64).rotate_left(23) ^ 0xd6e8_feb8_6659_fd93;
     }
 
-    /// Octets with letters lower-cased; their number is to be told before.
+    /// The octets from `at` on, so many, letters lower-cased: a label with its length, which has no letters. `None` where they are not there.
     #[inline]
-    fn add_lowercase(&mut self, octets: &[u8]) {
-        let (whole, rest) = octets.as_chunks::<8>();
-        for chunk in whole {
-            self.add(lowercase(u64::from_le_bytes(*chunk)));
+    fn add_lowercase(&mut self, octets: &[u8], mut at: usize, mut count: usize) -> Option<()> {
+        while count > 0 {
+            self.add(lowercase(eight(octets, at, count.min(8))?));
+            at += 8;
+            count = count.saturating_sub(8);
         }
-        if !rest.is_empty() {
-            let mut last = [0; 8];
-            for (into, from) in last.iter_mut().zip(rest) {
-                *into = *from;
-            }
-            self.add(lowercase(u64::from_le_bytes(last)));
-        }
+        Some(())
     }
 
+    #[inline]
     fn add_octets(&mut self, octets: &[u8]) {
         self.add(octets.len() as u64);
-        for chunk in octets.chunks(8) {
-            let mut last = [0; 8];
-            for (into, from) in last.iter_mut().zip(chunk) {
-                *into = *from;
-            }
-            self.add(u64::from_le_bytes(last));
+        for at in (0..octets.len()).step_by(8) {
+            self.add(eight(octets, at, (octets.len() - at).min(8)).unwrap_or_default());
         }
     }
+}
+
+/// Up to eight octets as a number. They are read together wherever it can be: a load of what was just stored in pieces has to wait for it.
+#[inline]
+fn eight(octets: &[u8], at: usize, count: usize) -> Option<u64> {
+    let mask = u64::MAX >> (64 - 8 * count.clamp(1, 8));
+    if let Some(eight) = octets.get(at..).and_then(<[u8]>::first_chunk) {
+        return Some(u64::from_le_bytes(*eight) & mask);
+    }
+    let rest = octets.get(at..at + count)?;
+    Some(rest.iter().rev().fold(0, |number, &octet| number << 8 | u64::from(octet)))
 }
 
 /// Eight octets, letters lower-cased.
@@ -70,7 +70,9 @@ const fn lowercase(octets: u64) -> u64 {
 /// Finds the records of a response that can lead to a server.
 #[derive(Debug)]
 pub(super) struct Scan {
-    servers: HashSet<Ipv6Addr, RandomState>,
+    /// The servers' addresses by family, sorted. They are few.
+    v4: Vec<u32>,
+    v6: Vec<u128>,
     seed: u64,
     /// The TTLs of the records found in the last message, in order.
     pub ttls: Vec<u32>,
@@ -79,12 +81,25 @@ pub(super) struct Scan {
 impl Scan {
     /// Looks for addresses of these servers, beside NS and DS sets; `seed` keeps numbers from being foreseen.
     pub(super) fn new(servers: impl IntoIterator<Item = Ipv6Addr>, seed: u64) -> Self {
-        Self { servers: servers.into_iter().collect(), seed, ttls: Vec::new() }
+        let (mut v4, mut v6) = (Vec::new(), Vec::new());
+        for server in servers {
+            match server.to_ipv4_mapped() {
+                Some(server) => v4.push(server.to_bits()),
+                None => v6.push(server.to_bits()),
+            }
+        }
+        v4.sort_unstable();
+        v6.sort_unstable();
+        Self { v4, v6, seed, ttls: Vec::new() }
     }
 
     /// Whether an address is one of a server.
-    pub(super) fn is_server(&self, address: Ipv6Addr) -> bool {
-        self.servers.contains(&address)
+    #[inline]
+    pub(super) fn is_server(&self, address: IpAddr) -> bool {
+        match address {
+            IpAddr::V4(address) => has(&self.v4, address.to_bits()),
+            IpAddr::V6(address) => has(&self.v6, address.to_bits()),
+        }
     }
 
     /// The number of what a response of `server` carries that can lead to a server, TTLs apart; [`Self::ttls`] has these. `None` when
@@ -92,47 +107,58 @@ impl Scan {
     #[inline]
     pub(super) fn look(&mut self, server: Ipv6Addr, zone: &[u8], octets: &[u8]) -> Option<u64> {
         self.ttls.clear();
-        let counts = octets.get(4..12)?;
-        let count = |at: usize| Some(u16::from_be_bytes([*counts.get(at)?, *counts.get(at + 1)?]));
+        let [_, _, _, _, q0, q1, a0, a1, n0, n1, r0, r1] = *octets.first_chunk::<12>()?;
+        let count = |high, low| u32::from(u16::from_be_bytes([high, low]));
         let mut at = 12;
-        for _ in 0..count(0)? {
+        for _ in 0..count(q0, q1) {
             at = behind_name(octets, at)? + 4;
         }
+        let authority = count(a0, a1);
+        let additional = authority + count(n0, n1);
         let mut digest = Digest(self.seed);
         let mut apex = Apex::default();
-        for (section, records) in [count(2)?, count(4)?, count(6)?].into_iter().enumerate() {
-            for _ in 0..records {
-                let owner = at;
-                at = behind_name(octets, at)?;
-                let fixed: [u8; 10] = octets.get(at..)?.first_chunk().copied()?;
-                let [t0, t1, _, _, ttl @ .., l0, l1] = fixed;
-                let (rrtype, length) = (u16::from_be_bytes([t0, t1]), u16::from_be_bytes([l0, l1]));
-                let begin = at + 10;
-                at = begin + usize::from(length);
-                let data = octets.get(begin..at)?;
-                let leads = match rrtype {
-                    NS | DS => !data.is_empty() && apex.is(octets, owner, zone),
-                    A => <[u8; 4]>::try_from(data)
-                        .is_ok_and(|v4| self.is_server(Ipv4Addr::from_octets(v4).to_ipv6_mapped())),
-                    AAAA => {
-                        <[u8; 16]>::try_from(data).is_ok_and(|v6| self.is_server(Ipv6Addr::from_octets(v6)))
-                    }
-                    _ => false,
-                };
-                if !leads {
-                    continue;
+        for record in 0..additional + count(r0, r1) {
+            let owner = at;
+            // Nearly every owner is a pointer, so that it and what is fixed can be read at once.
+            let fixed = match octets.get(at..).and_then(<[u8]>::first_chunk::<12>) {
+                Some([192..=255, _, fixed @ ..]) => {
+                    at += 12;
+                    fixed
                 }
-                digest.add((section as u64) << 16 | u64::from(rrtype));
-                match rrtype {
-                    NS => apex.fold(&mut digest, octets, begin)?,
-                    DS => digest.add_octets(data),
-                    _ => {
-                        digest.add_octets(data);
-                        apex.fold(&mut digest, octets, owner)?;
-                    }
+                _ => {
+                    let behind = behind_name(octets, at)?;
+                    at = behind + 10;
+                    octets.get(behind..)?.first_chunk()?
                 }
-                self.ttls.push(u32::from_be_bytes(ttl).min(MAX_TTL));
+            };
+            let [t0, t1, _, _, ttl @ .., l0, l1] = *fixed;
+            let (rrtype, begin) = (u16::from_be_bytes([t0, t1]), at);
+            at += usize::from(u16::from_be_bytes([l0, l1]));
+            let data = octets.get(begin..at)?;
+            let leads = match rrtype {
+                NS | DS => !data.is_empty() && apex.is(octets, owner, zone),
+                A => <[u8; 4]>::try_from(data).is_ok_and(|v4| has(&self.v4, u32::from_be_bytes(v4))),
+                AAAA => <[u8; 16]>::try_from(data).is_ok_and(|v6| has(&self.v6, u128::from_be_bytes(v6))),
+                _ => false,
+            };
+            if !leads {
+                continue;
             }
+            let section = u64::from(record >= authority) + u64::from(record >= additional);
+            // No label of six octets reaches these bits, see below.
+            let mark = (1 + section << 8 | u64::from(rrtype)) << 48;
+            let label = (rrtype == NS).then(|| apex.label(octets, begin, data.len())).flatten();
+            digest.add(mark | label.unwrap_or_default());
+            match rrtype {
+                NS if label.is_some() => {}
+                NS => apex.fold(&mut digest, octets, begin)?,
+                DS => digest.add_octets(data),
+                _ => {
+                    digest.add_octets(data);
+                    apex.fold(&mut digest, octets, owner)?;
+                }
+            }
+            self.ttls.push(u32::from_be_bytes(ttl).min(MAX_TTL));
         }
         if !self.ttls.is_empty() {
             let bits = server.to_bits();
@@ -141,6 +167,13 @@ impl Scan {
         }
         Some(digest.0)
     }
+}
+
+/// Whether sorted numbers have this one.
+#[inline]
+fn has<T: Ord + Copy>(numbers: &[T], number: T) -> bool {
+    // Of so few, looking at all is quicker.
+    if numbers.len() <= 8 { numbers.contains(&number) } else { numbers.binary_search(&number).is_ok() }
 }
 
 /// The pointer by which a message names the zone: most servers name it but once.
@@ -155,14 +188,29 @@ impl Apex {
     #[inline]
     fn is(&mut self, octets: &[u8], at: usize, zone: &[u8]) -> bool {
         let pointer = pointer(octets, at);
-        if pointer.is_some_and(|pointer| pointer == self.known) {
-            return true;
-        }
+        pointer.is_some_and(|pointer| pointer == self.known) || self.learn(octets, at, zone, pointer)
+    }
+
+    fn learn(&mut self, octets: &[u8], at: usize, zone: &[u8], pointer: Option<u16>) -> bool {
         let is_zone = is_name(octets, at, zone);
         if let Some(pointer) = pointer.filter(|_| is_zone) {
             self.known = pointer;
         }
         is_zone
+    }
+
+    /// The label in lower case, if the `length` octets at `at` are one label of up to five octets, and the zone's pointer: so most
+    /// servers' names are written.
+    #[inline]
+    fn label(&self, octets: &[u8], at: usize, length: usize) -> Option<u64> {
+        let eight = u64::from_le_bytes(*octets.get(at..)?.first_chunk()?);
+        let len = eight & 0xff;
+        if !(1..=5).contains(&len) || length as u64 != len + 3 {
+            return None;
+        }
+        let bits = 8 * (len + 1);
+        let pointer = ((eight >> bits) as u16).swap_bytes();
+        (pointer == self.known).then_some(lowercase(eight & ((1 << bits) - 1)))
     }
 
     /// Folds the name at `at`, or as much of it as stands before the zone's.
@@ -177,8 +225,7 @@ impl Apex {
                     return Some(());
                 }
                 1..=63 => {
-                    digest.add(u64::from(len));
-                    digest.add_lowercase(octets.get(at + 1..at + 1 + usize::from(len))?);
+                    digest.add_lowercase(octets, at, 1 + usize::from(len))?;
                     at += 1 + usize::from(len);
                 }
                 _ => {
@@ -250,6 +297,8 @@ fn is_name(octets: &[u8], mut at: usize, name: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
 
     /// A response about `name` in example.net with these records: owner, type, TTL and data, as they are.
@@ -302,7 +351,7 @@ mod tests {
         assert_ne!(look(&of(b"\x03www\x07example\x03net\0", 16, b"\x03ns2", 300)).0, first.0);
         assert_ne!(look(&of(b"\x03www\x07example\x03net\0", 16, b"\x03ns1\x01x", 300)).0, first.0);
         // Of a name below the zone, no NS set leads.
-        assert_eq!(look(&of(b"\x03www\x07example\x03net\0", 12, b"\x03ns1", 300)).1, []);
+        assert_eq!(look(&of(b"\x03www\x07example\x03net\0", 12, b"\x03ns1", 300)).1, [0_u32; 0]);
     }
 
     #[test]

@@ -31,10 +31,10 @@ struct Entry {
 pub(super) struct Shown(Vec<Entry>);
 
 impl Shown {
-    /// A message was seen beside the server.
+    /// A message was seen beside the server, in interval number `number`.
     #[inline]
-    pub(super) fn message(&mut self, source: usize, time: Timestamp, width: u64) {
-        self.count(source, time.0 / width, |entry| {
+    pub(super) fn message(&mut self, source: usize, number: u64, time: Timestamp) {
+        self.count(source, number, |entry| {
             entry.messages += 1;
             let (first, last) = entry.seen.unwrap_or((time, time));
             entry.seen = Some((first.min(time), last.max(time)));
@@ -43,14 +43,14 @@ impl Shown {
 
     /// A query's name was not captured.
     #[cold]
-    pub(super) fn unread_query(&mut self, source: usize, time: Timestamp, width: u64) {
-        self.count(source, time.0 / width, |entry| entry.unread_queries += 1);
+    pub(super) fn unread_query(&mut self, source: usize, number: u64) {
+        self.count(source, number, |entry| entry.unread_queries += 1);
     }
 
     /// A response could not be read to its end.
     #[cold]
-    pub(super) fn unread_response(&mut self, source: usize, time: Timestamp, width: u64) {
-        self.count(source, time.0 / width, |entry| entry.unread_responses += 1);
+    pub(super) fn unread_response(&mut self, source: usize, number: u64) {
+        self.count(source, number, |entry| entry.unread_responses += 1);
     }
 
     #[inline]

@@ -8,7 +8,7 @@ use std::net::Ipv6Addr;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
-use lowtide_proto::{Facts, Message, Name, NameBuf, Observation, Role, Timestamp};
+use lowtide_proto::{Facts, Message, Name, Observation, Role, Timestamp};
 
 use super::evidence::{Asked, Evidence};
 use super::intervals::{Intervals, Key, Row};
@@ -16,6 +16,7 @@ use super::plan::{Migration, SECOND};
 use super::rows::{DrainRow, DrainRows};
 use super::rrsets::Rrsets;
 use super::shown::Shown;
+use super::visitors::Visitors;
 use crate::coverage::Coverage;
 
 /// Clients of all migrations together; one takes about 250 octets.
@@ -31,13 +32,18 @@ const MAX_UNREAD: usize = 1_000;
 const MAX_OPEN: usize = 262_144;
 
 /// A server that is watched.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Watched {
+    address: Ipv6Addr,
     of: Vec<Of>,
     /// The sources that showed it, by number.
     sources: Vec<usize>,
     shown: Shown,
 }
+
+/// The servers that are watched, and by a hash of addresses the first of them that has it: most other servers are told by one look.
+#[derive(Debug)]
+struct Servers(Vec<Watched>, [u32; 256]);
 
 /// A migration that a server is of.
 #[derive(Debug)]
@@ -48,9 +54,11 @@ struct Of {
 }
 
 /// A zone of a migration at one of its servers.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct OfZone {
-    name: NameBuf,
+    /// Its first eight octets, in which zones differ; 0 where it is shorter.
+    head: u64,
+    name: Box<[u8]>,
     /// Number of migration, zone and server together.
     group: u32,
     /// Number of the zone among those of all migrations.
@@ -81,7 +89,7 @@ struct Zone {
 #[derive(Debug)]
 pub struct Watch {
     migrations: Vec<Migration>,
-    servers: HashMap<Ipv6Addr, Watched, RandomState>,
+    servers: Servers,
     /// In the order of rows.
     groups: Vec<Group>,
     zones: Vec<Zone>,
@@ -100,20 +108,26 @@ pub struct Watch {
 impl Watch {
     /// Nothing seen yet; keeps what verdicts need.
     pub fn new(migrations: Vec<Migration>) -> Self {
-        Self::with(migrations, true, None)
+        Self::with(migrations, true, None, None)
     }
 
     /// The same, and rows are made in intervals of `width` nanoseconds.
     pub fn recording(migrations: Vec<Migration>, width: u64) -> Self {
-        Self::with(migrations, true, Some(width))
+        Self::with(migrations, true, Some(width), None)
     }
 
-    /// Rows alone: for a run without end, of which nothing is kept but what tells visits.
-    pub fn rows_alone(migrations: Vec<Migration>, width: u64) -> Self {
-        Self::with(migrations, false, Some(width))
+    /// Rows alone: for a run without end, of which nothing is kept but what tells visits. Several threads that may see the same clients
+    /// share `visitors`.
+    pub fn rows_alone(migrations: Vec<Migration>, width: u64, visitors: Option<Arc<Visitors>>) -> Self {
+        Self::with(migrations, false, Some(width), visitors)
     }
 
-    fn with(migrations: Vec<Migration>, keeps: bool, width: Option<u64>) -> Self {
+    fn with(
+        migrations: Vec<Migration>,
+        keeps: bool,
+        width: Option<u64>,
+        visitors: Option<Arc<Visitors>>,
+    ) -> Self {
         let mut groups = Vec::new();
         for (number, migration) in migrations.iter().enumerate() {
             let servers: BTreeSet<Ipv6Addr> =
@@ -131,19 +145,19 @@ impl Watch {
             }
         }
         groups.sort_by(|one, other| (&one.names, one.server).cmp(&(&other.names, other.server)));
+        let servers: BTreeSet<Ipv6Addr> = groups.iter().map(|group| group.server).collect();
         let mut watch = Self {
-            servers: HashMap::default(),
+            servers: Servers::new(&servers),
             groups: Vec::new(),
             zones: Vec::new(),
             zone_numbers: HashMap::default(),
             unread: HashMap::default(),
             clients: 0,
             keeps,
-            intervals: width.map(Intervals::new),
+            intervals: width.map(|width| Intervals::new(width, visitors)),
             number: 0,
             migrations,
         };
-        let servers: BTreeSet<Ipv6Addr> = groups.iter().map(|group| group.server).collect();
         for (number, group) in groups.iter().enumerate() {
             let Some(migration) = watch.migrations.get(group.migration) else { continue };
             let Some(&name) = migration.zones.get(group.zone) else { continue };
@@ -156,14 +170,17 @@ impl Watch {
                 }
             };
             watch.zone_numbers.insert((group.migration, group.zone), zone);
-            let of = &mut watch.servers.entry(group.server).or_default().of;
+            let Some(watched) = watch.servers.get_mut(group.server) else { continue };
+            let of = &mut watched.of;
             let at = of.iter().position(|of| of.migration == group.migration).unwrap_or_else(|| {
                 of.push(Of { migration: group.migration, zones: Vec::new() });
                 of.len() - 1
             });
             if let Some(of) = of.get_mut(at) {
-                of.zones.push(OfZone { name, group: number as u32, zone });
-                of.zones.sort_by_key(|zone| std::cmp::Reverse(zone.name.wire().len()));
+                let wire = name.wire();
+                let head = wire.first_chunk().map_or(0, |head| u64::from_ne_bytes(*head));
+                of.zones.push(OfZone { head, name: wire.into(), group: number as u32, zone });
+                of.zones.sort_by_key(|zone| std::cmp::Reverse(zone.name.len()));
             }
         }
         watch.groups = groups;
@@ -192,13 +209,13 @@ impl Watch {
     ) -> bool {
         let server = observation.server.address;
         let Self { servers, groups, zones, migrations, clients, keeps, intervals, .. } = self;
-        let Some(watched) = servers.get_mut(&server) else { return false };
+        let Some(watched) = servers.get_mut(server) else { return false };
         if is_beside_server(observation.role) {
             if watched.sources.last() != Some(&source) {
                 watched.shown_by(source);
             }
             if let Some(intervals) = intervals {
-                watched.shown.message(source, time, intervals.width());
+                watched.shown.message(source, intervals.number(time), time);
             }
         }
         let message = observation.message;
@@ -239,11 +256,11 @@ impl Watch {
             *clients += usize::from(asked.count(client, time, message.qtype, is_recursive, room));
         }
         if !is_read && let Some(intervals) = intervals {
-            watched.shown.unread_response(source, time, intervals.width());
+            watched.shown.unread_response(source, intervals.number(time));
         }
         if is_without_name(message) {
             if let Some(intervals) = intervals {
-                watched.shown.unread_query(source, time, intervals.width());
+                watched.shown.unread_query(source, intervals.number(time));
             }
             self.unread(source, time);
         }
@@ -271,14 +288,14 @@ impl Watch {
     pub fn is_full(&self) -> bool {
         let asked = self.intervals.as_ref().map_or(0, Intervals::rows);
         let served: usize = self.zones.iter().map(|zone| zone.rrsets.rows()).sum();
-        asked + served > MAX_OPEN || self.servers.values().any(|server| server.shown.is_full())
+        asked + served > MAX_OPEN || self.servers.0.iter().any(|server| server.shown.is_full())
     }
 
     /// Adds to coverage what the sources showed of the servers since this was last asked, and what of it could not be read.
     pub fn cover(&mut self, coverage: &mut Coverage) {
         let Some(width) = self.intervals.as_ref().map(Intervals::width) else { return };
-        for (&server, watched) in &mut self.servers {
-            watched.shown.take(server, width).for_each(|row| coverage.absorb(row));
+        for watched in &mut self.servers.0 {
+            watched.shown.take(watched.address, width).for_each(|row| coverage.absorb(row));
         }
     }
 
@@ -360,9 +377,9 @@ impl Watch {
                 evidence.unread.insert(key, last);
             }
         }
-        for (&server, watched) in &self.servers {
+        for watched in &self.servers.0 {
             for name in watched.sources.iter().filter_map(|&source| sources.get(source)) {
-                evidence.cover.watches(name, server);
+                evidence.cover.watches(name, watched.address);
             }
         }
         for (&source, unread) in &self.unread {
@@ -372,6 +389,40 @@ impl Watch {
             }
         }
         evidence
+    }
+}
+
+impl Servers {
+    fn new(servers: &BTreeSet<Ipv6Addr>) -> Self {
+        let mut first = [u32::MAX; 256];
+        for (at, &server) in servers.iter().enumerate().rev() {
+            if let Some(first) = first.get_mut(Self::hash(server)) {
+                *first = at as u32;
+            }
+        }
+        let watched =
+            |&address| Watched { address, of: Vec::new(), sources: Vec::new(), shown: Shown::default() };
+        Self(servers.iter().map(watched).collect(), first)
+    }
+
+    #[inline]
+    const fn hash(server: Ipv6Addr) -> usize {
+        let bits = server.to_bits();
+        let half = bits as u64 ^ (bits >> 64) as u64;
+        (half.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as usize
+    }
+
+    #[inline]
+    fn get_mut(&mut self, server: Ipv6Addr) -> Option<&mut Watched> {
+        let first = *self.1.get(Self::hash(server))? as usize;
+        let at = if self.0.get(first)?.address == server { first } else { self.behind(first, server)? };
+        self.0.get_mut(at)
+    }
+
+    /// Where a server is, if not at the first place that its hash says.
+    #[cold]
+    fn behind(&self, first: usize, server: Ipv6Addr) -> Option<usize> {
+        (first + 1..self.0.len()).find(|&at| self.0.get(at).is_some_and(|watched| watched.address == server))
     }
 }
 
@@ -388,7 +439,7 @@ impl Of {
     /// The longest zone that a name is in.
     #[inline]
     fn zone_of(&self, name: Name<'_>) -> Option<&OfZone> {
-        self.zones.iter().find(|zone| is_in(name, zone.name.wire()))
+        self.zones.iter().find(|zone| zone.has(name))
     }
 }
 
@@ -410,18 +461,23 @@ pub const fn is_beside_server(role: Role) -> bool {
     }
 }
 
-/// Whether a lower-cased name ends in a zone's, at a label.
-#[inline]
-fn is_in(name: Name<'_>, zone: &[u8]) -> bool {
-    if !name.0.ends_with(zone) {
-        return false;
+impl OfZone {
+    /// Whether a lower-cased name ends in the zone's, at a label.
+    #[inline]
+    fn has(&self, name: Name<'_>) -> bool {
+        let Some(begin) = name.0.len().checked_sub(self.name.len()) else { return false };
+        let Some(tail) = name.0.get(begin..) else { return false };
+        let head = tail.first_chunk().map_or(0, |head| u64::from_ne_bytes(*head));
+        if head != self.head || *tail != *self.name {
+            return false;
+        }
+        let mut at = 0;
+        while at < begin {
+            let Some(&len) = name.0.get(at) else { return false };
+            at += 1 + usize::from(len);
+        }
+        at == begin
     }
-    let mut suffix = name.0;
-    while suffix.len() > zone.len() {
-        let Some((&len, rest)) = suffix.split_first() else { return false };
-        suffix = rest.get(usize::from(len)..).unwrap_or_default();
-    }
-    suffix.len() == zone.len()
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lowtide_aggregate::drain::{Migration, Watch};
+use lowtide_aggregate::drain::{Migration, Visitors, Watch};
 use lowtide_aggregate::{Coverage, Matcher, MatcherLimits, MessageCounts};
 use lowtide_decode::{Decoder, Sink};
 use lowtide_proto::dnstap::DnstapFrame;
@@ -151,10 +151,16 @@ impl Producer {
         producer
     }
 
-    /// The same, which makes rows of migrations in intervals of `width` nanoseconds.
-    pub fn watching(mut self, migrations: &[Migration], width: u64) -> Self {
+    /// The same, which makes rows of migrations in intervals of `width` nanoseconds; producers that may see the same clients share
+    /// `visitors`.
+    pub fn watching(
+        mut self,
+        migrations: &[Migration],
+        width: u64,
+        visitors: Option<&Arc<Visitors>>,
+    ) -> Self {
         if !migrations.is_empty() {
-            self.watch = Some(Watch::rows_alone(migrations.to_vec(), width));
+            self.watch = Some(Watch::rows_alone(migrations.to_vec(), width, visitors.cloned()));
         }
         self
     }

@@ -35,7 +35,7 @@ pub struct Sight {
     lost: Vec<(Span, &'static str)>,
     servers: HashSet<Ipv6Addr>,
     /// Of those, the ones shown last, each at a place that its last bits say.
-    recent: [Option<Ipv6Addr>; 8],
+    recent: [u128; 8],
 }
 
 /// One file with what is known of it at its end.
@@ -106,11 +106,11 @@ impl Sight {
     /// A message from or to a server was seen, beside it.
     #[inline]
     pub fn server(&mut self, server: Ipv6Addr) {
-        let [.., last] = server.octets();
-        if let Some(recent) = self.recent.get_mut(usize::from(last % 8))
-            && *recent != Some(server)
+        let bits = server.to_bits();
+        if let Some(recent) = self.recent.get_mut((bits % 8) as usize)
+            && *recent != bits
         {
-            *recent = Some(server);
+            *recent = bits;
             if self.servers.len() < MAX_SERVERS {
                 self.servers.insert(server);
             }

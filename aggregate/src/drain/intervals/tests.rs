@@ -35,7 +35,7 @@ fn told(rows: Vec<Row>) -> Vec<Told> {
 
 #[test]
 fn queries_are_counted_by_interval_client_and_type() {
-    let mut intervals = Intervals::new(WIDTH);
+    let mut intervals = Intervals::new(WIDTH, None);
     for (time, client, qtype) in
         [(60, 1, 1), (60, 1, 28), (61, 1, 1), (70, 2, 1), (119, 1, 1), (120, 1, 1), (65, 1, 1)]
     {
@@ -63,7 +63,7 @@ fn queries_are_counted_by_interval_client_and_type() {
 
 #[test]
 fn visits_and_the_times_between_them_span_intervals() {
-    let mut intervals = Intervals::new(WIDTH);
+    let mut intervals = Intervals::new(WIDTH, None);
     // Visits begin at 0, 600, 1000, 1060 and 1200: less than a minute of silence is none.
     for time in [1, 30, 600, 659, 1_000, 1_060, 1_119, 1_178, 1_300] {
         intervals.query(key(1, 1), at(time), false);
@@ -88,7 +88,7 @@ fn visits_and_the_times_between_them_span_intervals() {
 fn visits_are_those_of_the_whole_run() {
     let times = [5, 6, 70, 71, 200, 500, 540, 560, 700, 3_600, 7_200, 7_210];
     let mut client = crate::drain::client::Client::new(Ipv6Addr::LOCALHOST);
-    let mut intervals = Intervals::new(WIDTH);
+    let mut intervals = Intervals::new(WIDTH, None);
     for time in times {
         client.count(at(time), Qtype(1), false);
         intervals.query(key(1, 1), at(time), false);
@@ -102,7 +102,7 @@ fn visits_are_those_of_the_whole_run() {
 
 #[test]
 fn many_types_of_one_client_have_a_row_each() {
-    let mut intervals = Intervals::new(WIDTH);
+    let mut intervals = Intervals::new(WIDTH, None);
     for time in [0, 1, 61] {
         for qtype in 0..1_000 {
             intervals.query(key(1, qtype), at(time), false);
@@ -125,7 +125,7 @@ fn many_types_of_one_client_have_a_row_each() {
 
 #[test]
 fn rows_of_an_interval_and_clients_are_bounded_and_all_are_counted() {
-    let mut intervals = Intervals::new(WIDTH);
+    let mut intervals = Intervals::new(WIDTH, None);
     let many = u128::from(MAX_ROWS) + 500;
     for client in 1..=many {
         intervals.query(key(client, 1), at(7), true);
@@ -142,7 +142,7 @@ fn rows_of_an_interval_and_clients_are_bounded_and_all_are_counted() {
 
 #[test]
 fn a_full_table_forgets_who_was_silent_for_longest() {
-    let mut intervals = Intervals::new(SECOND);
+    let mut intervals = Intervals::new(SECOND, None);
     let many = MAX_CLIENTS as u128 + 1_000;
     for client in 1..=many {
         // Many intervals, so that their bound is not met.

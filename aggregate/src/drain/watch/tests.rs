@@ -1,4 +1,4 @@
-use lowtide_proto::{Class, Endpoint, Message, Opcode, Qtype, Rcode, Transport};
+use lowtide_proto::{Class, Endpoint, Message, NameBuf, Opcode, Qtype, Rcode, Transport};
 
 use super::super::plan::Server;
 use super::*;
@@ -118,7 +118,7 @@ fn each_message_is_in_the_rows_of_its_migrations_and_zones() {
 
 #[test]
 fn what_a_source_showed_and_could_not_read_is_in_coverage() {
-    let mut watch = Watch::rows_alone(vec![migration("m", &["example.net"], &[OLD], &[NEW])], MINUTE);
+    let mut watch = Watch::rows_alone(vec![migration("m", &["example.net"], &[OLD], &[NEW])], MINUTE, None);
     for (seconds, role, name, octets) in [
         (1, Role::Wire, "example.net", None),
         (59, Role::Wire, "elsewhere.example", None),
