@@ -43,7 +43,8 @@ fn both(
     [from_files, from_rows].map(|args| {
         let output = lowtide(folder, &args);
         let said = String::from_utf8_lossy(&output.stderr);
-        let report = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{said}"));
+        assert!(!output.stdout.is_empty(), "{said}");
+        let report = serde_json::from_slice(&output.stdout).unwrap();
         (output.status.code(), report)
     })
 }
