@@ -9,7 +9,7 @@ use super::wanted::Slot;
 
 /// After a silence of this length a query begins another visit: retries, and the types and names that one resolution asks for, come
 /// closer to one another.
-const VISIT: u64 = 60 * SECOND;
+pub const VISIT: u64 = 60 * SECOND;
 
 /// By how much times between visits may differ that are one period: a clock's are nearly the same, chance's are not.
 const JITTER: u64 = 10 * SECOND;
