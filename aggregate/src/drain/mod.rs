@@ -12,6 +12,7 @@ pub mod client;
 pub mod cover;
 pub mod decay;
 pub mod evidence;
+pub mod habits;
 pub mod horizon;
 pub mod plan;
 pub mod report;

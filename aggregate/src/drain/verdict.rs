@@ -12,6 +12,7 @@ use super::client::{Class, Client};
 use super::cover::Hole;
 use super::decay;
 use super::evidence::{Asked, Evidence, Series};
+use super::habits::Habits;
 use super::horizon::{Horizon, horizon};
 use super::plan::{Migration, SECOND};
 use super::report::{
@@ -91,6 +92,7 @@ fn span(nanos: u64) -> String {
 
 /// Judges a migration at a moment, and says why.
 pub fn judge(migration: &Migration, evidence: &Evidence, at: Timestamp) -> (Verdict, MigrationReport) {
+    let habits = Habits::of(migration, evidence);
     let mut servers = Vec::new();
     let mut worst = Verdict::Drained;
     let mut reasons: Vec<Reason> = Vec::new();
@@ -112,7 +114,7 @@ pub fn judge(migration: &Migration, evidence: &Evidence, at: Timestamp) -> (Verd
                     reasons.push(reason.clone());
                 }
             }
-            servers.push(told(migration, &horizon, server.address, zone, asked, judged, at));
+            servers.push(told(migration, (&horizon, &habits), server.address, zone, asked, judged, at));
         }
     }
     if migration.zones.is_empty() || migration.old.is_empty() {
@@ -145,8 +147,7 @@ pub fn judge(migration: &Migration, evidence: &Evidence, at: Timestamp) -> (Verd
 
 /// How long nothing may be asked: the quiet period, or twice the longest period at which a client comes.
 fn required(migration: &Migration, asked: &Asked) -> (u64, Option<Reason>) {
-    let longest =
-        asked.clients.values().filter_map(|client| Some((client.visits.period()?, client.address))).max();
+    let longest = asked.clients.values().filter_map(|client| Some((client.period()?, client.address))).max();
     match longest {
         Some((period, client)) if period.saturating_mul(2) > migration.quiet_period => {
             let text = format!(
@@ -273,7 +274,7 @@ fn one(
 
 fn told(
     migration: &Migration,
-    horizon: &Horizon,
+    (horizon, habits): (&Horizon, &Habits),
     server: Ipv6Addr,
     zone: String,
     asked: &Asked,
@@ -286,7 +287,7 @@ fn told(
         .clients
         .values()
         .filter(|client| client.last >= since)
-        .map(|client| (client, client.class(horizon.at)))
+        .map(|client| (client, habits.class(client, horizon.at)))
         .collect();
     residual.sort_by_key(|(client, _)| (std::cmp::Reverse(client.last), client.address));
     let mut classes = BTreeMap::new();
@@ -330,7 +331,7 @@ fn told(
                 queries: client.queries,
                 first_seen: rfc3339(client.first),
                 last_seen: rfc3339(client.last),
-                period_s: client.visits.period().map(|period| period as f64 / SECOND as f64),
+                period_s: client.period().map(|period| period as f64 / SECOND as f64),
             })
             .collect(),
         other_clients: asked.other_clients() as u64,
