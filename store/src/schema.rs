@@ -458,6 +458,8 @@ async fn ttl<E: Execute>(
 
 #[cfg(test)]
 mod tests {
+    use lowtide_proto::Qtype;
+
     use super::*;
 
     #[test]
@@ -485,8 +487,12 @@ mod tests {
 
     #[test]
     fn bits_of_query_types_are_those_of_clients() {
+        use lowtide_aggregate::drain::client::type_bit;
         let names = QTYPE_BIT.split('\'').skip(1).step_by(2);
-        let expected: Vec<String> = (0..63).map(|code| lowtide_proto::Qtype(code).to_string()).collect();
+        let (own, lowest) = (0..63_u16, 251..256);
+        assert!(own.clone().all(|code| type_bit(Qtype(code)) == 1 << code));
+        assert!(lowest.clone().all(|code| type_bit(Qtype(code)) == 1));
+        let expected: Vec<String> = own.chain(lowest).map(|code| Qtype(code).to_string()).collect();
         assert_eq!(names.collect::<Vec<_>>(), expected);
     }
 

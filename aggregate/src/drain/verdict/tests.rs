@@ -88,3 +88,10 @@ fn responses_that_nobody_could_read_may_have_led_back() {
     check(&evidence, 172, Verdict::Draining, "within-horizon");
     check(&evidence, 173, Verdict::Drained, "quiet");
 }
+
+#[test]
+fn a_client_that_comes_rarely_makes_silence_say_less_though_one_of_its_visits_was_missed() {
+    let evidence = evidence(&[0, 20, 40, 80]);
+    check(&evidence, 119, Verdict::Draining, "periodic-client");
+    check(&evidence, 121, Verdict::Drained, "quiet");
+}
