@@ -1,0 +1,157 @@
+//! A migration of two zones between real providers, from before the cutover until the old one is switched off.
+//!
+//! Knot is the root and the parent zone, NSD the old provider, Knot the new one. Two Unbounds resolve from the root, and are asked all the
+//! time; somebody else has the old provider's address in a file. lowtide reads the providers' wires. What it says is compared with what
+//! tcpdump and tshark count at the other ends of these wires, and in the end with what the clients get when the old provider is gone.
+//!
+//! The test needs root, for namespaces and interfaces; LOWTIDE_TEST_NET=skip skips it, and says so.
+#![cfg(target_os = "linux")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests state their expectations by failing"
+)]
+
+mod authority;
+mod bench;
+mod load;
+#[path = "../support/lowtide.rs"]
+mod lowtide;
+#[path = "../support/net.rs"]
+mod net;
+#[path = "../support/process.rs"]
+mod process;
+mod resolver;
+mod sensor;
+#[path = "../support/servers/mod.rs"]
+mod servers;
+#[path = "../support/mod.rs"]
+mod support;
+mod verdict;
+mod witness;
+mod world;
+
+use std::io::{Write, stderr};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use authority::{MOVING, NS_TTL};
+use bench::Bench;
+use load::{Load, Names};
+use process::wait_until;
+use verdict::text;
+use world::{EAGER, HARD_CODED, NEW, OLD, PLAIN, both, v4};
+
+/// Says how far the story is; seen when the test fails, or with --nocapture.
+fn tell(text: &str) {
+    let _ = stderr().write_all(format!("{} {text}\n", jiff::Timestamp::now()).as_bytes());
+}
+
+/// Lets the others go on for a while.
+fn pass(time: Duration) {
+    let begin = Instant::now();
+    while let Some(left) = time.checked_sub(begin.elapsed()).filter(|left| !left.is_zero()) {
+        thread::park_timeout(left);
+    }
+}
+
+const fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+#[test]
+fn from_before_the_cutover_until_the_old_provider_is_off() {
+    if net::skipped() || process::skipped() || support::skipped() {
+        return;
+    }
+    let mut bench = Bench::start();
+    let hard_coded = Load::hard_coded(&bench.world);
+    let fixed = v4(HARD_CODED).to_string();
+    tell("resolvers are led to the old provider");
+    pass(seconds(12));
+    bench.until(&["unknown"], "active", "before-cutover");
+
+    bench.parent.delegate_to_new(&bench.world);
+    let cutover = bench.cut_over();
+    tell("the parent names the new provider; the old provider's own copies name the old one");
+    pass(seconds(8));
+    let culprit = format!("{} still serves {}. NS (authority section, TTL {NS_TTL} s)", v4(OLD), MOVING[0]);
+    bench.until(&["active", "draining"], "not-closing", &culprit);
+
+    bench.old.name_new(&bench.world);
+    let closed = jiff::Timestamp::now();
+    tell("the old provider's copies name the new provider");
+    bench.until(&["not-closing"], "draining", "within-horizon");
+    pass(seconds(u64::from(NS_TTL) + 5));
+    let asked = bench.until(&["draining"], "draining", "queries");
+    for said in &asked {
+        // The parent's change was before; what the old provider gave away last holds longer.
+        let horizon = said.horizon();
+        assert!(horizon <= closed + seconds(NS_TTL.into()) && horizon > cutover, "{horizon}");
+        for (key, client) in said.residual() {
+            let class = if key.2 == fixed { "hard-coded" } else { "resolver-within-horizon" };
+            assert_eq!(text(&client["class"]), class, "{key:?} {client:#}");
+        }
+    }
+
+    let perf = hard_coded.end();
+    assert_eq!((perf.completed, perf.lost), (perf.sent, 0), "{perf:?}");
+    tell("the last client stops");
+    // What lowtide holds in memory dies with it.
+    let key = (format!("{}.", MOVING[0]), v4(OLD).to_string(), fixed);
+    assert!(
+        wait_until(seconds(60), || bench.rows(OLD).get(&key) == Some(&perf.sent)),
+        "{} {:?}",
+        perf.sent,
+        bench.rows(OLD)
+    );
+    let killed = jiff::Timestamp::now();
+    bench.at_old.kill();
+    tell("the tap at the old provider is dead");
+    pass(seconds(6));
+    let revived = jiff::Timestamp::now();
+    bench.at_old.revive();
+    tell("the tap is back");
+    for said in bench.until(&["draining"], "unknown", "hole") {
+        let holes = said.holes();
+        assert!(
+            holes.iter().any(|(from, to)| *from <= killed && *to >= revived),
+            "{killed} {revived} {holes:?}"
+        );
+    }
+    let drained = bench.until(&["unknown"], "drained", "quiet");
+    bench.all_were_answered();
+
+    bench.old.switch_off();
+    tell("the old provider is off");
+    bench.ask(Names::Moving, "later");
+    pass(seconds(25));
+    bench.all_were_answered();
+    tell("nobody misses it");
+
+    bench.at_old.stop();
+    bench.at_new.stop();
+    let [old, new] = [OLD, NEW].map(|host| (bench.witness(host), bench.rows(host)));
+    for (witness, rows) in [&old, &new] {
+        assert_eq!(*rows, witness.counts);
+    }
+    assert_eq!(old.1[&key], perf.sent);
+    for said in &drained {
+        assert_eq!(said.counts(), old.0.since(cutover));
+    }
+    // The horizon is right: no resolver came after it.
+    let resolvers = [PLAIN, EAGER].map(both);
+    let last = old.0.last.iter().filter(|((_, _, client), _)| {
+        resolvers.iter().flatten().any(|address| address.to_string() == *client)
+    });
+    let last = *last.map(|(_, time)| time).max().unwrap();
+    for said in &asked {
+        tell(&format!(
+            "the last resolver came {} s before the horizon",
+            said.horizon().duration_since(last).as_secs_f64()
+        ));
+        assert!(last <= said.horizon(), "{last} {}", said.horizon());
+    }
+    tell(&format!("{:?}\n{:?}", old.1, new.1));
+}
