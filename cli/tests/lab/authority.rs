@@ -11,7 +11,8 @@ use crate::process::{PATIENCE, Process, program, wait_until};
 use crate::servers::{output, server_program};
 use crate::world::{NEW, OLD, PARENT, Party, World, both, v4, v6};
 
-/// The zones that move.
+/// The zones that move. The first one's NS set names servers of the providers' names, and changes; the second one's names a server in
+/// the zone itself, which stays, while its addresses change.
 pub const MOVING: [&str; 2] = ["shop.example", "blog.example"];
 /// Another customer's zone, which the old provider keeps: its traffic shows in a file that the tap lives.
 pub const STAYING: &str = "stay.example";
@@ -21,12 +22,12 @@ pub const PARENT_TTL: u32 = 15;
 /// TTL of the NS sets in the zones themselves, seconds.
 pub const NS_TTL: u32 = 20;
 
-/// Whose name servers an NS set names.
+/// Where a zone leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Provider {
-    /// `ns1.old.example.`
+    /// The one that is left.
     Old,
-    /// `ns1.new.example.`
+    /// The one that takes over.
     New,
 }
 
@@ -38,15 +39,35 @@ impl Provider {
             Self::New => "ns1.new.example.",
         }
     }
+
+    /// What the NS set of a zone names.
+    fn server_of(self, zone: &str) -> String {
+        if zone == MOVING[1] { format!("ns1.{zone}.") } else { self.server().to_owned() }
+    }
+
+    /// The addresses of its server under a name.
+    fn addresses(self, name: &str, ttl: u32) -> String {
+        let host = match self {
+            Self::Old => OLD,
+            Self::New => NEW,
+        };
+        format!("{name} {ttl} A {}\n{name} {ttl} AAAA {}\n", v4(host), v6(host))
+    }
+
+    /// The addresses that a zone has of its own server, if it has one.
+    fn glue(self, zone: &str, ttl: u32) -> String {
+        if zone == MOVING[1] { self.addresses(&self.server_of(zone), ttl) } else { String::new() }
+    }
 }
 
 /// A zone with any number of hosts, and its NS set.
 fn child(zone: &str, serial: u32, provider: Provider) -> String {
-    let ns = provider.server();
-    format!(
+    let ns = provider.server_of(zone);
+    let zone_file = format!(
         "$ORIGIN {zone}.\n@ 300 SOA {ns} hostmaster.example. {serial} 3600 900 604800 5\n@ {NS_TTL} NS {ns}\n\
          * 2 A 198.51.100.1\n"
-    )
+    );
+    zone_file + &provider.glue(zone, NS_TTL)
 }
 
 /// The parent zone, which delegates.
@@ -56,13 +77,13 @@ fn parent(serial: u32, provider: Provider) -> String {
          {STAYING}. NS {}\n",
         Provider::Old.server()
     );
-    for (name, host, ttl) in
-        [("ns.registry", PARENT, 300), ("ns1.old", OLD, PARENT_TTL), ("ns1.new", NEW, PARENT_TTL)]
-    {
-        zone += &format!("{name} {ttl} A {}\n{name} {ttl} AAAA {}\n", v4(host), v6(host));
+    zone += &format!("ns.registry A {}\nns.registry AAAA {}\n", v4(PARENT), v6(PARENT));
+    for provider in [Provider::Old, Provider::New] {
+        zone += &provider.addresses(provider.server(), PARENT_TTL);
     }
     for moving in MOVING {
-        zone += &format!("{moving}. {PARENT_TTL} NS {}\n", provider.server());
+        zone += &format!("{moving}. {PARENT_TTL} NS {}\n", provider.server_of(moving));
+        zone += &provider.glue(moving, PARENT_TTL);
     }
     zone
 }
@@ -230,15 +251,14 @@ remote-control:
         self.wait_for_new(world, v4(OLD).into());
     }
 
+    /// Waits until it leads to the new provider alone.
     fn wait_for_new(&self, world: &World, at: IpAddr) {
-        let is_new = |zone: &str| dig(at, zone, "NS").contains(Provider::New.server());
-        world.at(self.party, || {
-            assert!(
-                wait_until(PATIENCE, || MOVING.iter().all(|zone| is_new(zone))),
-                "{}",
-                self.process.log()
-            );
-        });
+        let [by_name, by_address] = MOVING;
+        let is_new = || {
+            dig(at, by_name, "NS").contains(Provider::New.server())
+                && dig(at, &format!("ns1.{by_address}"), "A").contains(&v4(NEW).to_string())
+        };
+        world.at(self.party, || assert!(wait_until(PATIENCE, is_new), "{}", self.process.log()));
     }
 
     /// `nsd-control stop`: the old provider is off.

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use crate::authority::{MOVING, STAYING};
 use crate::process::{PATIENCE, Process, program};
 use crate::servers::drive::Perf;
-use crate::world::{CLIENTS, HARD_CODED, OLD, Party, World, v4};
+use crate::world::{CLIENTS, Family, HARD_CODED, OLD, Party, World};
 
 /// A dnsperf that goes on until it is told to end.
 pub struct Load {
@@ -31,32 +31,32 @@ impl Load {
     /// Queries at a resolver, for ever new names, so that each has to be fetched.
     pub fn at_resolver(world: &World, resolver: u8, names: Names, label: &str) -> Self {
         let lines = (0..10_000).map(|number| match number % 20 {
-            // Three a second of these at most, and one at least every few seconds of each kind.
             3 => format!("{} NS", MOVING[number / 20 % 2]),
             7 | 14 if names == Names::All => format!("{label}{number}.{STAYING} A"),
             _ => format!("{label}{number}.{} A", MOVING[number % 2]),
         });
-        Self::start(world, CLIENTS, resolver, 8, lines)
+        Self::start(world, (CLIENTS, resolver), Family::V4, 8, lines)
     }
 
-    /// Queries with RD=1 for a zone, straight at the old provider.
-    pub fn hard_coded(world: &World) -> Self {
-        Self::start(
-            world,
-            HARD_CODED,
-            OLD,
-            1,
-            (0..10_000).map(|number| format!("fixed{number}.{} A", MOVING[0])),
-        )
+    /// Queries with RD=1 straight at one address of the old provider.
+    pub fn hard_coded(world: &World, family: Family) -> Self {
+        let lines = (0..10_000).map(|number| format!("fixed{number}.{} A", MOVING[number % 2]));
+        Self::start(world, (HARD_CODED, OLD), family, 2, lines)
     }
 
-    fn start(world: &World, client: u8, server: u8, rate: u64, lines: impl Iterator<Item = String>) -> Self {
+    fn start(
+        world: &World,
+        (client, server): (u8, u8),
+        family: Family,
+        rate: u64,
+        lines: impl Iterator<Item = String>,
+    ) -> Self {
         let folder = TempDir::new().unwrap();
         let file: PathBuf = folder.path().join("queries");
         fs::write(&file, lines.map(|line| line + "\n").collect::<String>()).unwrap();
         let mut command = Command::new(program("dnsperf", "dnsperf"));
         command
-            .args(["-s", &v4(server).to_string(), "-a", &v4(client).to_string()])
+            .args(["-s", &family.of(server).to_string(), "-a", &family.of(client).to_string()])
             .args(["-T", "1", "-c", "1", "-t", "5", "-Q", &rate.to_string(), "-d"])
             .arg(&file);
         let process = world.at(Party::Clients, || Process::start(&command, &folder.path().join("log")));

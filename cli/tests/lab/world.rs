@@ -31,9 +31,31 @@ pub fn v6(host: u8) -> Ipv6Addr {
     format!("2001:db8::{host}").parse().unwrap()
 }
 
+/// A family of addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+impl Family {
+    /// Both.
+    pub const BOTH: [Self; 2] = [Self::V4, Self::V6];
+
+    /// A host's address of this family.
+    pub fn of(self, host: u8) -> IpAddr {
+        match self {
+            Self::V4 => v4(host).into(),
+            Self::V6 => v6(host).into(),
+        }
+    }
+}
+
 /// Both addresses of a host, as tshark and lowtide write them.
 pub fn both(host: u8) -> [IpAddr; 2] {
-    [v4(host).into(), v6(host).into()]
+    Family::BOTH.map(|family| family.of(host))
 }
 
 /// Who has a namespace and a wire; the wire's end at the bridge has the name.
