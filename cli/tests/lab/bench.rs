@@ -14,7 +14,7 @@ use crate::sensor::Sensor;
 use crate::support::Server;
 use crate::verdict::{Evidence, Said};
 use crate::witness::{self, Asked, Dump, Key};
-use crate::world::{EAGER, NEW, OLD, PLAIN, Party, World, both};
+use crate::world::{NEW, OLD, Party, RESOLVERS, World, both};
 
 /// How long nobody may have asked, seconds.
 const QUIET: u64 = 30;
@@ -26,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(90);
 pub struct Bench {
     // In the order in which it ends.
     clients: Vec<Load>,
-    _resolvers: [Resolver; 2],
+    _resolvers: Vec<Resolver>,
     /// The parent.
     pub parent: Authority,
     /// The old provider.
@@ -63,7 +63,7 @@ impl Bench {
         });
         let at_old = Sensor::start(Party::Old, &path, &url);
         let at_new = Sensor::start(Party::New, &path, &url);
-        let resolvers = [Resolver::plain(&world), Resolver::eager(&world)];
+        let resolvers = Resolver::all(&world);
         let mut bench = Self {
             clients: Vec::new(),
             _resolvers: resolvers,
@@ -84,7 +84,7 @@ impl Bench {
 
     /// Clients begin to ask the resolvers, for names that nobody asked for before.
     pub fn ask(&mut self, names: Names, label: &str) {
-        self.clients = [PLAIN, EAGER].map(|host| Load::at_resolver(&self.world, host, names, label)).into();
+        self.clients = RESOLVERS.map(|host| Load::at_resolver(&self.world, host, names, label)).into();
     }
 
     /// They stop. All their queries were answered, without an error.

@@ -41,7 +41,7 @@ use bench::Bench;
 use load::{Load, Names};
 use process::wait_until;
 use verdict::text;
-use world::{EAGER, Family, HARD_CODED, NEW, OLD, PLAIN, both, v4};
+use world::{Family, HARD_CODED, NEW, OLD, RESOLVERS, both, v4};
 
 /// Says how far the story is; seen when the test fails, or with --nocapture.
 fn tell(text: &str) {
@@ -147,7 +147,7 @@ fn from_before_the_cutover_until_the_old_provider_is_off() {
         assert_eq!(said.counts(), old.0.since(cutover));
     }
     // The horizon is right: no resolver came after it.
-    let resolvers = [PLAIN, EAGER].map(both);
+    let resolvers = RESOLVERS.map(both);
     let last = old.0.last.iter().filter(|((_, _, client), _)| {
         resolvers.iter().flatten().any(|address| address.to_string() == *client)
     });

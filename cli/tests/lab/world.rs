@@ -12,10 +12,16 @@ pub const PARENT: u8 = 1;
 pub const OLD: u8 = 10;
 /// The new provider.
 pub const NEW: u8 = 20;
-/// A resolver that speaks IPv4 and IPv6.
+/// An Unbound that speaks both families.
 pub const PLAIN: u8 = 31;
-/// A resolver that speaks IPv4, prefetches and serves what is expired.
+/// An Unbound that speaks IPv4, prefetches and serves what is expired.
 pub const EAGER: u8 = 32;
+/// A BIND, which speaks both families.
+pub const BIND: u8 = 33;
+/// A PowerDNS Recursor, which speaks IPv4.
+pub const RECURSOR: u8 = 34;
+/// All resolvers.
+pub const RESOLVERS: [u8; 4] = [PLAIN, EAGER, BIND, RECURSOR];
 /// Those who ask the resolvers.
 pub const CLIENTS: u8 = 40;
 /// Who was told the old provider's address by hand.
@@ -67,7 +73,7 @@ pub enum Party {
     Old,
     /// The provider that takes over.
     New,
-    /// Both resolvers.
+    /// All resolvers.
     Resolvers,
     /// All clients.
     Clients,
@@ -92,7 +98,7 @@ impl Party {
             Self::Parent => &[PARENT],
             Self::Old => &[OLD],
             Self::New => &[NEW],
-            Self::Resolvers => &[PLAIN, EAGER],
+            Self::Resolvers => &RESOLVERS,
             Self::Clients => &[CLIENTS, HARD_CODED],
         }
     }
