@@ -1,5 +1,6 @@
 //! Those who ask: dnsperf at a low rate, at resolvers or straight at a server.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
@@ -63,12 +64,16 @@ impl Load {
         Self { process, _folder: folder }
     }
 
-    /// Ends it; what it counted.
-    pub fn end(mut self) -> Perf {
+    /// Ends it; how many queries it sent. All were answered without an error, but for what is on its way at the end.
+    #[track_caller]
+    pub fn end(mut self) -> u64 {
         self.process.signal(Signal::SIGINT);
         let status = self.process.end(PATIENCE);
         let said = self.process.log();
         assert!(status.is_some_and(|status| status.success()), "dnsperf: {status:?}\n{said}");
-        Perf::read(&said)
+        let perf = Perf::read(&said);
+        assert!(perf.lost == 0 && perf.sent - perf.completed <= 2, "{perf:?}");
+        assert_eq!(perf.rcodes, BTreeMap::from([("NOERROR".to_owned(), perf.completed)]), "{perf:?}");
+        perf.sent
     }
 }
