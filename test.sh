@@ -83,6 +83,11 @@ if have tshark && have capinfos && have dnstap-read && have python3 && have lz4 
 else
     skipped+=("expected files against other tools: apt-get install tshark bind9-dnsutils lz4 zstd python3")
 fi
+if have python3 && python3 -c 'import maxminddb' 2>/dev/null; then
+    step "databases of addresses against MaxMind's reader" python3 testdata/mmdb.py --check
+else
+    skipped+=("databases of addresses against MaxMind's reader: pip install maxminddb")
+fi
 if [ -d ../shared/captures ] && have python3; then
     step "captures of other projects against tshark's counts" shared_captures
 else

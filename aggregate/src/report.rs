@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::drain::report::MigrationReport;
+
 /// The version of the report's JSON.
 pub const SCHEMA: &str = "lowtide.report/1";
 
@@ -69,8 +71,8 @@ pub struct Report {
     pub slowest_qnames: Vec<Qname>,
     /// What the capture itself lacks and the reader must know, such as a one-way capture; in words.
     pub notes: Vec<Note>,
-    /// Migrations; filled by `lowtide drain`.
-    pub migrations: Vec<()>,
+    /// The verdicts on migrations, where some are configured.
+    pub migrations: Vec<MigrationReport>,
     /// What each sensor could see, of a report from ClickHouse.
     pub coverage: Vec<Coverage>,
     /// Findings.

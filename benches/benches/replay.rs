@@ -18,6 +18,9 @@ use wait4::Wait4;
 const MARK_CPU: f64 = 1.0;
 const MARK_MEMORY: u64 = 200 << 20;
 
+/// What migrations may add to the CPU time, as a factor.
+const MARK_MIGRATIONS: f64 = 1.15;
+
 /// A program and what it took, round by round.
 struct Contender {
     name: &'static str,
@@ -89,9 +92,19 @@ fn main() -> Result<(), Box<dyn Error>> {
     let own_memory = machine::peak_resident().unwrap_or_default();
     // The first run reads the file into the page cache, and is not counted.
     Contender::new("md5sum", "md5sum", &[], &input).run()?;
+    let mut plain = replay("lowtide --threads 1, beside", &["--threads", "1"]);
+    plain.run()?;
+    let config = tempfile::NamedTempFile::new()?;
+    std::fs::write(config.path(), migration(&serde_json::from_slice(&plain.output)?))?;
+    let config = config.path().to_string_lossy().into_owned();
+    // Beside each other, so that both find the machine in the same state.
+    let mut pair = [
+        replay("lowtide --threads 1, beside", &["--threads", "1"]),
+        replay("lowtide --threads 1, migration", &["--threads", "1", "--config", &config]),
+    ];
     for _ in 0..options.rounds {
         yardstick.run()?;
-        for contender in &mut contenders {
+        for contender in contenders.iter_mut().chain(&mut pair) {
             contender.run()?;
         }
     }
@@ -107,7 +120,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let mut table =
         Table::new(&["program", "CPU time", "time", "CPU a message", "CPU : md5sum", "peak memory"]);
-    for contender in std::iter::once(&yardstick).chain(&contenders) {
+    for contender in std::iter::once(&yardstick).chain(&contenders).chain(&pair) {
         let Contender { name, cpu, wall, memory, .. } = contender;
         let ratio = cpu.over(&yardstick.cpu);
         let both = |rounds: &Rounds, unit: fn(f64) -> String| {
@@ -128,12 +141,37 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("{name}: CPU time of md5sum at most: {}", verdict(ratio <= MARK_CPU));
         println!("{name}: less than {}: {}", mebibytes(MARK_MEMORY), verdict(*memory < MARK_MEMORY));
     }
+    let [without, with] = &pair;
+    let ratio = with.cpu.min() / without.cpu.min();
+    println!(
+        "migrations, of servers that most messages are of: CPU time {} ({}), at most {}: {}",
+        times(ratio),
+        times(with.cpu.over(&without.cpu).median()),
+        times(MARK_MIGRATIONS),
+        verdict(ratio <= MARK_MIGRATIONS)
+    );
     println!(
         "(a program's memory counts from that of the benchmark that starts it: {})",
         mebibytes(own_memory)
     );
     println!("(load {} after)", machine::load().unwrap_or_default());
     Ok(())
+}
+
+/// A migration between the servers that were asked most, of the zones that were asked for most: the hardest case, in which nearly every
+/// message is of it.
+fn migration(report: &Value) -> String {
+    let names = |list: &str, key: &str| -> Vec<String> {
+        let list = report[list].as_array().into_iter().flatten();
+        let mut names: Vec<String> = list.filter_map(|of| of[key].as_str().map(str::to_owned)).collect();
+        names.retain(|name| !name.starts_with('('));
+        names.truncate(4);
+        names
+    };
+    let servers = names("servers", "address");
+    let (old, new) = servers.split_at(servers.len().div_ceil(2));
+    let zones = names("zones", "zone");
+    format!("[[migration]]\nname = \"bench\"\nzones = {zones:?}\nold = {old:?}\nnew = {new:?}\n")
 }
 
 /// Builds the program as users do, and says where it is.

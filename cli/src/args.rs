@@ -21,6 +21,7 @@ use drain::DrainArgs;
 use report::ReportArgs;
 use run::{CheckConfigArgs, RunArgs};
 
+use crate::config::options::ReplaySettings;
 use crate::duration;
 use crate::error::Error;
 use crate::local::ClickHouseArgs;
@@ -54,6 +55,9 @@ Examples:
 
   A server on port 5353 whose clients wait for two seconds:
     lowtide replay --port 5353 --query-timeout 2s capture.pcap
+
+  With the verdict on migrations, who asks their servers among the rows:
+    lowtide replay --config lowtide.toml --clickhouse http://127.0.0.1:8123/lowtide ns1/*.pcap
 
   The same into ClickHouse, where it can be asked with SQL; to be repeated without doubles:
     lowtide replay --clickhouse http://127.0.0.1:8123/lowtide --run monday monday/*.pcap";
@@ -148,6 +152,12 @@ pub struct ReplayArgs {
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
 
+    /// A configuration (TOML), as deploy/lowtide.toml explains it: of it, migrations, ports and zones are taken
+    ///
+    /// Migrations are judged as `lowtide drain` does; --port and --zone add to what the file says.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
     /// Print the report as JSON (schema lowtide.report/1) instead of text
     #[arg(long)]
     pub json: bool,
@@ -174,6 +184,10 @@ pub struct ReplayArgs {
     /// authoritative answers show, else to their registrable domain (public suffix list).
     #[arg(long = "zone", value_name = "NAME", value_parser = zone)]
     zones: Vec<NameBuf>,
+
+    /// How long a file may show no frame at all until that is a hole in the evidence on migrations [e.g. 30s, 1h]
+    #[arg(long, value_name = "DURATION", default_value = "15m", value_parser = duration::parse, requires = "config")]
+    max_silence: Duration,
 
     /// Names and types that get counters of their own, about; the least asked beyond are counted in their zone alone
     ///
@@ -204,18 +218,25 @@ pub struct ReplayArgs {
 }
 
 impl ReplayArgs {
-    /// What the pipeline is asked to do.
+    /// What the pipeline is asked to do, with what a configuration says beside the command line.
     ///
     /// # Errors
     /// [`Error::Usage`] when standard input is asked for twice.
-    pub fn options(&self) -> Result<ReplayOptions, Error> {
+    pub fn options(&self, settings: ReplaySettings) -> Result<ReplayOptions, Error> {
         if self.files.iter().filter(|path| *path == Path::new("-")).count() > 1 {
             return Err(Error::Usage("standard input ('-') can be read only once".to_owned()));
         }
         let mut ports = self.ports.clone();
         ports.push(53);
+        ports.extend(settings.ports);
         ports.sort_unstable();
         ports.dedup();
+        let mut zones = self.zones.clone();
+        for zone in settings.zones {
+            if !zones.iter().any(|known| known.as_name().is_same(zone.as_name())) {
+                zones.push(zone);
+            }
+        }
         Ok(ReplayOptions {
             files: self.files.clone(),
             top: self.top,
@@ -224,7 +245,9 @@ impl ReplayArgs {
             ports,
             threads: self.threads.unwrap_or_else(|| available_parallelism().map_or(1, usize::from)),
             max_names: self.max_names,
-            zones: self.zones.clone(),
+            zones,
+            migrations: settings.migrations,
+            max_silence: self.max_silence,
         })
     }
 }
@@ -250,7 +273,7 @@ mod tests {
     fn replay(line: &str) -> Result<ReplayOptions, clap::Error> {
         let words = ["lowtide", "replay"].into_iter().chain(line.split_whitespace());
         match Cli::try_parse_from(words)?.command {
-            Command::Replay(args) => Ok(args.options().unwrap()),
+            Command::Replay(args) => Ok(args.options(ReplaySettings::default()).unwrap()),
             other => panic!("{other:?}"),
         }
     }
@@ -307,7 +330,7 @@ mod tests {
         }
         let cli = Cli::try_parse_from(["lowtide", "replay", "-", "-"]).unwrap();
         let Command::Replay(args) = cli.command else { panic!("{cli:?}") };
-        assert!(matches!(args.options(), Err(Error::Usage(_))));
+        assert!(matches!(args.options(ReplaySettings::default()), Err(Error::Usage(_))));
     }
 
     #[test]

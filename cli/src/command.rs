@@ -14,6 +14,7 @@ use crate::args::report::ReportArgs;
 use crate::args::run::{CheckConfigArgs, RunArgs};
 use crate::args::{Cli, Command, ReplayArgs};
 use crate::complaint::complain;
+use crate::config::options::ReplaySettings;
 use crate::config::place::Fault;
 use crate::config::{self, Loaded, Settled};
 use crate::error::Error;
@@ -58,7 +59,15 @@ pub fn run(cli: Cli) -> ExitCode {
 }
 
 fn replay(args: &ReplayArgs, color: ColorChoice) -> Result<ExitCode, Error> {
-    let options = args.options()?;
+    let settings = match &args.config {
+        Some(path) => {
+            let Settled { options, warnings } = config::replay(path)?;
+            warn(&warnings);
+            options
+        }
+        None => ReplaySettings::default(),
+    };
+    let options = args.options(settings)?;
     not_a_terminal(&options.files)?;
     let recording = match &args.connection.clickhouse {
         None => None,
@@ -105,10 +114,11 @@ fn check_config(args: &CheckConfigArgs) -> Result<ExitCode, Error> {
 fn drain(args: &DrainArgs, color: ColorChoice) -> Result<ExitCode, Error> {
     let Settled { options, warnings } = config::drain(&args.config)?;
     warn(&warnings);
+    let origins = args.origins(&options)?;
     let options = args.options(options)?;
     not_a_terminal(&options.files)?;
     let progress = progress::on_terminal(args.quiet);
-    let drained = pipeline::drain(&options, &*progress);
+    let drained = pipeline::drain(&options, &origins, &*progress);
     progress.finish();
     let Drained { report, verdicts, inputs, notes } = drained?;
     for note in &notes {

@@ -12,6 +12,7 @@ mod live;
 mod local;
 mod metrics;
 mod notify;
+mod origin;
 mod pages;
 mod pipeline;
 mod progress;
@@ -28,7 +29,7 @@ use clap::Parser;
 use mimalloc::MiMalloc;
 
 /// The windows of an interval are filled by one thread and freed by another. In bursts with rests between, this gave most of the memory
-/// back in the rests, and glibc's allocator did not (benches/results); whether it ends the growth seen in a soak is not known yet.
+/// back in the rests, and glibc's allocator did not (benches/results).
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 

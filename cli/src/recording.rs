@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
+use std::net::Ipv6Addr;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crossbeam::channel::bounded;
+use lowtide_aggregate::drain::Migration;
 use lowtide_aggregate::report::Report;
 use lowtide_store::deliver::{Delivery, DeliveryOptions, GiveUp, Outcome, Start, start_with};
 use lowtide_store::prepare::{self, Known};
@@ -438,8 +440,10 @@ fn check_name(option: &str, name: &str) -> Result<(), Error> {
 fn fingerprint(options: &ReplayOptions, record: &RecordArgs) -> Result<String, Error> {
     let mut hash = Xxh3::new();
     let zones: Vec<String> = options.zones.iter().map(|zone| zone.as_name().to_string()).collect();
+    // What rows of migrations depend on.
+    let moves: Vec<_> = options.migrations.iter().map(moved).collect();
     let said = format!(
-        "{} {} {:?} {:?} {:?} {zones:?} {} {}",
+        "{} {} {:?} {:?} {:?} {zones:?} {} {} {moves:?}",
         env!("CARGO_PKG_VERSION"),
         schema::VERSION,
         options.interval,
@@ -458,6 +462,13 @@ fn fingerprint(options: &ReplayOptions, record: &RecordArgs) -> Result<String, E
             .map_err(|error| Error::Failed(format!("cannot read '{}': {error}", path.display())))?;
     }
     Ok(format!("{:032x}", hash.digest128()))
+}
+
+/// Which rows a migration makes: its name, zones and servers.
+fn moved(migration: &Migration) -> (&str, Vec<String>, Vec<Ipv6Addr>) {
+    let zones = migration.zones.iter().map(|zone| zone.as_name().to_string()).collect();
+    let servers = migration.old.iter().chain(&migration.new).map(|server| server.address).collect();
+    (&migration.name, zones, servers)
 }
 
 fn read_into(path: &Path, hash: &mut Xxh3) -> std::io::Result<()> {

@@ -5,6 +5,7 @@ mod chart;
 mod coverage;
 pub mod drain;
 mod latency;
+mod moves;
 mod names;
 pub mod number;
 mod opening;
@@ -51,8 +52,9 @@ pub fn render(report: &Report, layout: &Layout) -> String {
         servers::reachable(&mut page, report, layout);
         account::correct(&mut page, report, &views);
         latency::slower(&mut page, &views, layout);
-        page.heading("Drained?", "");
-        page.line(&[piece("  not asked: 'lowtide drain' says whether old servers can be switched off", DIM)]);
+    }
+    if !report.migrations.is_empty() || views.iter().any(|view| view.queries + view.responses > 0) {
+        moves::drained(&mut page, &report.migrations);
     }
     names::most_asked(&mut page, report, layout);
     names::failing(&mut page, report, layout);

@@ -105,7 +105,7 @@ fn two_may_apply_at_once() {
     });
     assert_eq!(
         database.query("SELECT count(DISTINCT version), max(version) FROM schema_version"),
-        format!("1\t{VERSION}")
+        format!("{VERSION}\t{VERSION}")
     );
 }
 
@@ -245,6 +245,67 @@ fn retention_spares_replays_and_can_be_changed() {
     assert_eq!(ttl("traffic"), "");
 }
 
+/// Rows of a migration: 40 quarters of an hour over two days, of one client and two types, by two sensors.
+const ASKED: &str = "INSERT INTO drain (interval, sensor, run, kind, role, migration, zone, server, client, qtype, queries, rd_queries,
+        responses, first_seen, last_seen)
+    SELECT toDateTime('2026-11-20 18:30:00', 'UTC') + 900 * intDiv(number, 2) AS at, concat('s', toString(number % 2)), 'r', 'live', 'wire', 'm',
+        'example.', '192.0.2.53', toIPv6('::ffff:198.51.100.1'), if(number % 4 < 2, 'A', 'NS'), 3, 1, 2,
+        toDateTime64(at, 9, 'UTC') + toIntervalMillisecond(number), toDateTime64(at, 9, 'UTC') + 1
+    FROM numbers(80)";
+
+const ASKED_SUMS: &str = "sum(queries), sum(rd_queries), sum(responses), min(first_seen), max(last_seen)";
+
+#[test]
+fn version_1_goes_on_to_version_2_with_its_rows() {
+    if skipped() {
+        return;
+    }
+    let database = Server::shared();
+    let statements = Options::single(&database.name).statements(0);
+    let first = statements
+        .iter()
+        .position(|sql| sql.contains("schema_version (version, applied_by) VALUES (1,"))
+        .unwrap();
+    statements.iter().take(first + 1).for_each(|sql| drop(database.query(sql)));
+    assert_eq!(database.query("EXISTS TABLE drain_day"), "0");
+    database.query(ASKED);
+    let url = database.url();
+    // Rollups are filled once, whoever goes this way at the same time or comes late.
+    thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| apply(&url, &[]));
+        }
+    });
+    Options::single(&database.name).statements(1).iter().for_each(|sql| drop(database.query(sql)));
+    assert_eq!(database.query("SELECT max(version) FROM schema_version"), VERSION.to_string());
+    let sums = |table: &str| database.query(&format!("SELECT {ASKED_SUMS} FROM {table}"));
+    let expected = "240\t80\t160\t2026-11-20 18:30:00.000000000\t2026-11-21 04:15:01.000000000";
+    for table in ["drain", "drain_day", "drain_hour"] {
+        assert_eq!(sums(table), expected, "{table}");
+    }
+    // From 18:30 to 04:15: two days, eleven hours, two sensors.
+    let rows = "SELECT (SELECT count() FROM drain_day), (SELECT count() FROM drain_hour), (SELECT count() FROM v_drain)";
+    assert_eq!(database.query(rows), "4\t22\t2");
+    let view = "SELECT queries, rd_queries, responses, intervals, qtypes, address FROM v_drain ORDER BY sensor LIMIT 1";
+    assert_eq!(database.query(view), "120\t40\t80\t40\t['A','NS']\t198.51.100.1");
+    // What comes from now on goes into all of them, and is known by its token.
+    let later = "INSERT INTO drain (interval, sensor, run, kind, role, migration, zone, server, client, qtype, queries, first_seen, last_seen,
+            visits, gap_min, gap_max)
+        SELECT toDateTime('2026-11-21 04:15:00', 'UTC'), 's0', 'r', 'live', 'wire', 'm', 'example.', '192.0.2.53',
+            toIPv6('::ffff:198.51.100.1'), 'A', 1, '2026-11-21 04:15:02', '2026-11-21 04:15:03', 2, arrayJoin([NULL, 70, 50]) AS gap, gap";
+    for token in ["s0/r/drain/1", "s0/r/drain/1", "s0/r/drain/2"] {
+        let request = database.server().request(later).database(&database.name);
+        let request = request.setting("insert_deduplication_token", token);
+        request.setting("deduplicate_blocks_in_dependent_materialized_views", "1").send().unwrap();
+    }
+    for table in ["drain", "drain_day", "drain_hour"] {
+        database.query(&format!("OPTIMIZE TABLE {table} FINAL"));
+        assert!(sums(table).starts_with("246\t80\t160\t"), "{table}: {}", sums(table));
+    }
+    let gaps = "SELECT sum(visits), min(gap_min), max(gap_max) FROM drain_day";
+    assert_eq!(database.query(gaps), "12\t50\t70");
+}
+
 #[test]
 fn the_cluster_form_is_sql() {
     if skipped() {
@@ -257,6 +318,12 @@ fn the_cluster_form_is_sql() {
         assert_eq!(sql.contains("INSERT INTO"), !sql.contains("ON CLUSTER `fleet`"), "{sql}");
         let sql = format!("EXPLAIN AST {sql}");
         database.query(&sql);
+    }
+    for table in ["drain", "rrset"] {
+        let of_all = format!("ALTER TABLE `lowtide`.{table} ON CLUSTER `fleet`");
+        let of_shards = format!("ALTER TABLE `lowtide`.{table}_local ON CLUSTER `fleet`");
+        assert_eq!(statements.iter().filter(|sql| sql.starts_with(&of_all)).count(), 1, "{of_all}");
+        assert_eq!(statements.iter().filter(|sql| sql.starts_with(&of_shards)).count(), 1, "{of_shards}");
     }
     let engines = |name: &str| statements.iter().filter(|sql| sql.contains(name)).count();
     assert_eq!(engines("ENGINE = Distributed("), engines("ENGINE = Replicated"));

@@ -32,10 +32,28 @@ use servers::{DNS, Running, Stopped};
 use tap::{SENSOR, Tap};
 use tempfile::TempDir;
 
-/// Queries of a load, how often it is repeated, and queries per second.
+/// Queries of a load.
 const QUERIES: u64 = 5000;
-const TIMES: u64 = 4;
-const RATE: u64 = 5000;
+
+/// How much load a server is under, and for how long.
+struct Size {
+    /// How often the load is repeated.
+    times: u64,
+    /// Queries per second.
+    rate: u64,
+    /// How long the receiver stands still at least.
+    still: Duration,
+    /// How much of that it has to own up to.
+    owned: Duration,
+}
+
+/// Small enough for every run of the tests, and longer than what is still taken for a slow tick.
+const SMALL: Size =
+    Size { times: 4, rate: 5000, still: Duration::from_secs(6), owned: Duration::from_secs(4) };
+
+/// A minute of what a busy server is asked.
+const FULL: Size =
+    Size { times: 240, rate: 20_000, still: Duration::from_secs(60), owned: Duration::from_secs(58) };
 
 /// A server of any kind.
 enum Kind {
@@ -100,7 +118,7 @@ macro_rules! tests {
         $(#[test]
         fn $server() {
             if !process::skipped() && !support::skipped() {
-                goes_on(stringify!($server));
+                goes_on(stringify!($server), &SMALL);
             }
         })*
     };
@@ -108,33 +126,37 @@ macro_rules! tests {
 
 tests! { knot nsd bind unbound dnsdist recursor }
 
-/// How long the receiver stands still at least: longer than what is still taken for a slow tick.
-const STILL: Duration = Duration::from_secs(6);
-/// How much of that it has to own up to.
-const OWNED: Duration = Duration::from_secs(4);
+/// The servers by the minute and at 20,000 queries a second each.
+#[test]
+#[ignore = "takes eight minutes, and two idle cores"]
+fn a_minute_at_20_000_queries_a_second() {
+    for kind in ["knot", "nsd", "bind", "unbound", "dnsdist", "recursor"] {
+        goes_on(kind, &FULL);
+    }
+}
 
 /// Stops the receiver as by ^Z and puts load on the server.
 #[track_caller]
-fn stall(tap: &Tap, server: &Server) -> Perf {
+fn stall(tap: &Tap, server: &Server, size: &Size) -> Perf {
     let folder = TempDir::new().unwrap();
     let load = Load::new(folder.path(), QUERIES);
     tap.signal(Signal::SIGSTOP);
     let begin = Instant::now();
-    let perf = start_dnsperf(Way::Udp, server.running().at(DNS), &load, RATE, TIMES).end();
-    while let Some(left) = STILL.checked_sub(begin.elapsed()).filter(|left| !left.is_zero()) {
+    let perf = start_dnsperf(Way::Udp, server.running().at(DNS), &load, size.rate, size.times).end();
+    while let Some(left) = size.still.checked_sub(begin.elapsed()).filter(|left| !left.is_zero()) {
         thread::park_timeout(left);
     }
     perf
 }
 
-fn goes_on(kind: &str) {
+fn goes_on(kind: &str, size: &Size) {
     let mut tap = Tap::lowtide();
     let mut server = Server::start(kind, &tap.socket());
     tap.wait_until_connected();
 
     let begin = tap.database().query("SELECT now()");
-    let perf = stall(&tap, &server);
-    assert_eq!(perf.sent, QUERIES * TIMES);
+    let perf = stall(&tap, &server, size);
+    assert_eq!(perf.sent, QUERIES * size.times);
     // Of UDP a busy machine may lose some at any time.
     assert!(perf.lost * 1000 <= perf.sent && perf.latency < Duration::from_millis(50), "{perf:?}");
     let end = tap.database().query("SELECT now()");
@@ -142,13 +164,20 @@ fn goes_on(kind: &str) {
 
     let owned = || tap.lost_within("stalled_ms", &begin, &end);
     assert!(
-        wait_until(PATIENCE, || u128::from(owned()) >= OWNED.as_millis()),
+        wait_until(PATIENCE, || u128::from(owned()) >= size.owned.as_millis()),
         "{} ms of standing still, {:?}",
         owned(),
         tap.coverage()
     );
     let stopped = server.stop();
     assert!(stopped.end < Duration::from_secs(2), "{stopped:?}");
+    println!(
+        "{kind}: lost {} of {}, latency {:?}; stalled for {} ms, said; {stopped:?}",
+        perf.lost,
+        perf.sent,
+        perf.latency,
+        owned()
+    );
 
     let seen = tap.finish();
     let sent = perf.sent * 2; // what a resolver sees from both sides
@@ -181,7 +210,7 @@ fn a_server_stops_beside_a_receiver_that_stands_still() {
             let tap = Tap::capture();
             let mut server = Server::start(kind, &tap.socket());
             tap.wait_until_connected();
-            let perf = stall(&tap, &server);
+            let perf = stall(&tap, &server, &SMALL);
             if resumed {
                 tap.signal(Signal::SIGCONT);
             }

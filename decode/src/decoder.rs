@@ -38,6 +38,12 @@ impl FrameCounts {
         Fate::ALL.into_iter().zip(self.fates)
     }
 
+    /// How many frames had this fate.
+    #[inline]
+    pub fn of(&self, fate: Fate) -> u64 {
+        self.fates.get(fate as usize).copied().unwrap_or_default()
+    }
+
     /// Defects of malformed frames with their counts, in the order of [`Defect::ALL`].
     pub fn defects(&self) -> impl Iterator<Item = (Defect, u64)> {
         Defect::ALL.into_iter().zip(self.defects)

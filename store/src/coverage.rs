@@ -1,8 +1,9 @@
 //! Rows of the table `coverage`.
 
 use lowtide_aggregate::CoverageRow;
-use lowtide_proto::time::NANOS_PER_SECOND;
 
+use crate::drain::start;
+use crate::months::RowBlock;
 use crate::native::{self, Column, Constant, Map, Moments, Numbers, Seconds, Texts, Word};
 use crate::run::RunKey;
 
@@ -27,36 +28,10 @@ pub struct CoverageBlock {
 }
 
 impl CoverageBlock {
-    /// No rows yet, of a run.
-    pub fn new(run: &RunKey) -> Self {
-        Self {
-            rows: 0,
-            interval: Seconds::default(),
-            sensor: Constant::new(run.sensor.clone()),
-            run: Constant::new(run.run.clone()),
-            kind: Constant::new(run.kind.as_str().to_owned()),
-            source: Texts::default(),
-            server: Texts::default(),
-            frames: Numbers::default(),
-            octets: Numbers::default(),
-            messages: Numbers::default(),
-            first: Moments::default(),
-            last: Moments::default(),
-            heartbeats: Numbers::default(),
-            lost: Map::default(),
-            unknown: Numbers::default(),
-        }
-    }
-
-    /// Rows held.
-    pub const fn rows(&self) -> usize {
-        self.rows
-    }
-
     /// Appends what a source showed and lost.
     pub fn push(&mut self, source: &str, row: &CoverageRow) {
         self.rows += 1;
-        self.interval.push(u32::try_from(row.start.0 / NANOS_PER_SECOND).unwrap_or(u32::MAX));
+        self.interval.push(start(row.start));
         self.sensor.push();
         self.run.push();
         self.kind.push();
@@ -91,14 +66,40 @@ impl CoverageBlock {
             ("unknown", &self.unknown),
         ]
     }
+}
 
-    /// The names of the columns, in the order of the block.
-    pub fn column_names(&self) -> Vec<&'static str> {
+impl RowBlock for CoverageBlock {
+    const TABLE: &'static str = "coverage";
+
+    fn new(run: &RunKey) -> Self {
+        Self {
+            rows: 0,
+            interval: Seconds::default(),
+            sensor: Constant::new(run.sensor.clone()),
+            run: Constant::new(run.run.clone()),
+            kind: Constant::new(run.kind.as_str().to_owned()),
+            source: Texts::default(),
+            server: Texts::default(),
+            frames: Numbers::default(),
+            octets: Numbers::default(),
+            messages: Numbers::default(),
+            first: Moments::default(),
+            last: Moments::default(),
+            heartbeats: Numbers::default(),
+            lost: Map::default(),
+            unknown: Numbers::default(),
+        }
+    }
+
+    fn rows(&self) -> usize {
+        self.rows
+    }
+
+    fn column_names(&self) -> Vec<&'static str> {
         self.columns().into_iter().map(|(name, _)| name).collect()
     }
 
-    /// Appends the block in Native form.
-    pub fn write(&self, out: &mut Vec<u8>) {
+    fn write(&self, out: &mut Vec<u8>) {
         native::block(self.rows, &self.columns(), out);
     }
 }

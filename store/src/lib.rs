@@ -2,6 +2,8 @@
 
 pub mod coverage;
 pub mod deliver;
+pub mod drain;
+mod months;
 pub mod native;
 pub mod prepare;
 pub mod read;

@@ -182,6 +182,58 @@ impl Column for Moments {
     }
 }
 
+/// Moments in nanoseconds since 1970, all of them known: `DateTime64(9)`; what is later than the year 2262 is its end.
+#[derive(Debug, Default)]
+pub struct Times(Vec<u8>);
+
+impl Times {
+    /// Appends a moment.
+    #[inline]
+    pub fn push(&mut self, nanos: u64) {
+        self.0.extend_from_slice(&i64::try_from(nanos).unwrap_or(i64::MAX).to_le_bytes());
+    }
+}
+
+impl Column for Times {
+    fn kind(&self) -> String {
+        "DateTime64(9, 'UTC')".to_owned()
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.0);
+    }
+
+    fn clear(&mut self) {
+        self.0.clear();
+    }
+}
+
+/// Addresses: `IPv6`.
+#[derive(Debug, Default)]
+pub struct Addresses(Vec<u8>);
+
+impl Addresses {
+    /// Appends an address; IPv4 as `::ffff:a.b.c.d`.
+    #[inline]
+    pub fn push(&mut self, address: Ipv6Addr) {
+        self.0.extend_from_slice(&address.octets());
+    }
+}
+
+impl Column for Addresses {
+    fn kind(&self) -> String {
+        "IPv6".to_owned()
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.0);
+    }
+
+    fn clear(&mut self) {
+        self.0.clear();
+    }
+}
+
 /// Moments in seconds since 1970: `DateTime`, which ends in the year 2106.
 #[derive(Debug, Default)]
 pub struct Seconds(Vec<u8>);

@@ -8,14 +8,16 @@
 
 use std::collections::BTreeMap;
 
-use jiff::tz::TimeZone;
 use lowtide_aggregate::CoverageRow;
+use lowtide_aggregate::drain::DrainRows;
 use lowtide_aggregate::names::PARTITIONS;
 use lowtide_aggregate::window::{Closed, Window};
 use lowtide_proto::Timestamp;
 use lowtide_proto::time::NANOS_PER_SECOND;
 
 use crate::coverage::CoverageBlock;
+use crate::drain::{DrainBlock, RrsetBlock, start};
+use crate::months::{Month, Months, Open, RowBlock, month, widened};
 use crate::run::RunKey;
 use crate::sensor_run::SensorRun;
 use crate::traffic::{TrafficBlock, interval_seconds};
@@ -24,8 +26,8 @@ use crate::traffic::{TrafficBlock, interval_seconds};
 pub enum Recorded {
     /// The windows of one partition that ended before one mark.
     Windows(Closed),
-    /// What the sources showed before the next mark.
-    Coverage(Vec<CoverageRow>),
+    /// What the sources showed before the next mark, and the rows of migrations before it.
+    Coverage(Vec<CoverageRow>, DrainRows),
     /// One more source, whose number is how many there were before.
     Source(String),
     /// What the run says of itself at this moment.
@@ -64,25 +66,6 @@ pub trait SegmentSink {
     fn put(&mut self, draft: &Draft<'_>) -> Result<(), Self::Error>;
 }
 
-/// The month of an interval: what the tables are partitioned by.
-fn month(seconds: u32) -> (i16, i8) {
-    let moment = jiff::Timestamp::from_second(i64::from(seconds)).unwrap_or_default();
-    let date = moment.to_zoned(TimeZone::UTC).date();
-    (date.year(), date.month())
-}
-
-/// A span of intervals with one more.
-fn widened(span: Option<(u32, u32)>, start: u32) -> (u32, u32) {
-    span.map_or((start, start), |(first, last)| (first.min(start), last.max(start)))
-}
-
-/// Rows of one month on their way into a segment.
-struct Open<B> {
-    block: B,
-    /// First and last interval.
-    span: Option<(u32, u32)>,
-}
-
 /// Makes segments of what is recorded.
 pub struct Recorder<S> {
     sink: S,
@@ -90,18 +73,19 @@ pub struct Recorder<S> {
     segment_rows: usize,
     sources: Vec<String>,
     /// By month. Together they hold at most twice the rows of a segment.
-    traffic: BTreeMap<(i16, i8), Open<TrafficBlock>>,
+    traffic: BTreeMap<Month, Open<TrafficBlock>>,
     traffic_rows: usize,
-    coverage: BTreeMap<(i16, i8), Open<CoverageBlock>>,
-    /// At most those of a segment.
-    coverage_rows: usize,
+    // Of each of these at most the rows of a segment.
+    drain: Months<DrainBlock>,
+    rrset: Months<RrsetBlock>,
+    coverage: Months<CoverageBlock>,
     /// The memory of a block that was written.
     spare: Option<TrafficBlock>,
     key: RunKey,
     /// Windows by mark, as they arrive.
     closed: BTreeMap<u64, Vec<Closed>>,
-    /// Coverage by mark.
-    covered: BTreeMap<u64, Vec<CoverageRow>>,
+    /// Coverage and rows of migrations by mark.
+    covered: BTreeMap<u64, (Vec<CoverageRow>, DrainRows)>,
     covered_marks: u64,
     next_mark: u64,
     /// The next segment's number, and the rows so far, by table.
@@ -120,8 +104,9 @@ impl<S: SegmentSink> Recorder<S> {
             sources,
             traffic: BTreeMap::new(),
             traffic_rows: 0,
-            coverage: BTreeMap::new(),
-            coverage_rows: 0,
+            drain: Months::default(),
+            rrset: Months::default(),
+            coverage: Months::default(),
             spare: None,
             key,
             closed: BTreeMap::new(),
@@ -155,8 +140,8 @@ impl<S: SegmentSink> Recorder<S> {
     pub fn record(&mut self, recorded: Recorded) -> Result<(), S::Error> {
         match recorded {
             Recorded::Windows(closed) => self.closed.entry(closed.mark).or_default().push(closed),
-            Recorded::Coverage(rows) => {
-                self.covered.insert(self.covered_marks, rows);
+            Recorded::Coverage(rows, drain) => {
+                self.covered.insert(self.covered_marks, (rows, drain));
                 self.covered_marks += 1;
             }
             Recorded::Source(name) => self.sources.push(name),
@@ -166,11 +151,13 @@ impl<S: SegmentSink> Recorder<S> {
             }
         }
         while self.closed.get(&self.next_mark).is_some_and(|closed| closed.len() == PARTITIONS)
-            && let Some(covered) = self.covered.remove(&self.next_mark)
+            && let Some((covered, drain)) = self.covered.remove(&self.next_mark)
         {
             let closed = self.closed.remove(&self.next_mark).unwrap_or_default();
             self.next_mark += 1;
             self.windows(closed)?;
+            self.migrations(&drain)?;
+            // Behind all that it is the proof of.
             self.sources(&covered)?;
         }
         Ok(())
@@ -208,34 +195,31 @@ impl<S: SegmentSink> Recorder<S> {
         Ok(())
     }
 
-    fn sources(&mut self, rows: &[CoverageRow]) -> Result<(), S::Error> {
-        for row in rows {
-            let start = u32::try_from(row.start.0 / NANOS_PER_SECOND).unwrap_or(u32::MAX);
-            let source = self.sources.get(row.source).map_or("", String::as_str);
-            Self::open_coverage(&mut self.coverage, &self.key, start).push(source, row);
-            self.coverage_rows += 1;
-            self.cut_full_coverage()?;
+    fn migrations(&mut self, rows: &DrainRows) -> Result<(), S::Error> {
+        for row in &rows.asked {
+            self.drain.next(&self.key, start(row.start)).push(row);
+            if let Some(open) = self.drain.full(self.segment_rows) {
+                self.put_block(open)?;
+            }
+        }
+        for row in &rows.served {
+            self.rrset.next(&self.key, start(row.start)).push(row);
+            if let Some(open) = self.rrset.full(self.segment_rows) {
+                self.put_block(open)?;
+            }
         }
         Ok(())
     }
 
-    fn open_coverage<'a>(
-        coverage: &'a mut BTreeMap<(i16, i8), Open<CoverageBlock>>,
-        key: &RunKey,
-        start: u32,
-    ) -> &'a mut CoverageBlock {
-        let new = || Open { block: CoverageBlock::new(key), span: None };
-        let open = coverage.entry(month(start)).or_insert_with(new);
-        open.span = Some(widened(open.span, start));
-        &mut open.block
-    }
-
-    fn cut_full_coverage(&mut self) -> Result<(), S::Error> {
-        if self.coverage_rows < self.segment_rows {
-            return Ok(());
+    fn sources(&mut self, rows: &[CoverageRow]) -> Result<(), S::Error> {
+        for row in rows {
+            let source = self.sources.get(row.source).map_or("", String::as_str);
+            self.coverage.next(&self.key, start(row.start)).push(source, row);
+            if let Some(open) = self.coverage.full(self.segment_rows) {
+                self.put_block(open)?;
+            }
         }
-        let largest = self.coverage.iter().max_by_key(|(_, open)| open.block.rows());
-        largest.map(|(&month, _)| month).map_or(Ok(()), |month| self.cut_coverage(month))
+        Ok(())
     }
 
     /// Records what was lost of an interval.
@@ -250,12 +234,11 @@ impl<S: SegmentSink> Recorder<S> {
     ) -> Result<(), S::Error> {
         let start = Timestamp::new(u64::from(seconds), 0);
         let row = CoverageRow { start, lost: lost.clone(), ..CoverageRow::default() };
-        Self::open_coverage(&mut self.coverage, &self.key, seconds).push(source, &row);
-        self.coverage_rows += 1;
-        self.cut_full_coverage()
+        self.coverage.next(&self.key, seconds).push(source, &row);
+        self.coverage.full(self.segment_rows).map_or(Ok(()), |open| self.put_block(open))
     }
 
-    fn cut_traffic(&mut self, month: (i16, i8)) -> Result<(), S::Error> {
+    fn cut_traffic(&mut self, month: Month) -> Result<(), S::Error> {
         let Some(Open { mut block, span: Some(intervals) }) = self.traffic.remove(&month) else {
             return Ok(());
         };
@@ -268,12 +251,11 @@ impl<S: SegmentSink> Recorder<S> {
         self.put("traffic", &columns, rows, messages, intervals)
     }
 
-    fn cut_coverage(&mut self, month: (i16, i8)) -> Result<(), S::Error> {
-        let Some(Open { block, span: Some(intervals) }) = self.coverage.remove(&month) else { return Ok(()) };
+    fn put_block<B: RowBlock>(&mut self, open: Open<B>) -> Result<(), S::Error> {
+        let Open { block, span: Some(intervals) } = open else { return Ok(()) };
         self.block.clear();
         block.write(&mut self.block);
-        self.coverage_rows -= block.rows();
-        self.put("coverage", &block.column_names(), block.rows(), (0, 0), intervals)
+        self.put(B::TABLE, &block.column_names(), block.rows(), (0, 0), intervals)
     }
 
     /// Writes what the run says of itself.
@@ -297,8 +279,14 @@ impl<S: SegmentSink> Recorder<S> {
         while let Some((&month, _)) = self.traffic.first_key_value() {
             self.cut_traffic(month)?;
         }
-        while let Some((&month, _)) = self.coverage.first_key_value() {
-            self.cut_coverage(month)?;
+        while let Some(open) = self.drain.earliest() {
+            self.put_block(open)?;
+        }
+        while let Some(open) = self.rrset.earliest() {
+            self.put_block(open)?;
+        }
+        while let Some(open) = self.coverage.earliest() {
+            self.put_block(open)?;
         }
         Ok(())
     }

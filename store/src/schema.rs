@@ -11,38 +11,51 @@ use std::error::Error;
 use std::fmt;
 
 /// The version that this lowtide writes and reads.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// What leads from each version to the next, in order; the first creates.
-const MIGRATIONS: [&[&str]; VERSION as usize] = [&[
-    FUNCTIONS,
-    include_str!("schema/v1/traffic.sql"),
-    include_str!("schema/v1/rollups.sql"),
-    include_str!("schema/v1/flows.sql"),
-    include_str!("schema/v1/coverage.sql"),
-    include_str!("schema/v1/sensor_run.sql"),
-    include_str!("schema/v1/drain.sql"),
-    include_str!("schema/v1/rrset.sql"),
-    include_str!("schema/v1/finding.sql"),
-    include_str!("schema/v1/views.sql"),
-]];
+const MIGRATIONS: [&[&str]; VERSION as usize] = [
+    &[
+        FUNCTIONS,
+        include_str!("schema/v1/traffic.sql"),
+        include_str!("schema/v1/rollups.sql"),
+        include_str!("schema/v1/flows.sql"),
+        include_str!("schema/v1/coverage.sql"),
+        include_str!("schema/v1/sensor_run.sql"),
+        include_str!("schema/v1/drain.sql"),
+        include_str!("schema/v1/rrset.sql"),
+        include_str!("schema/v1/finding.sql"),
+        include_str!("schema/v1/views.sql"),
+    ],
+    &[
+        include_str!("schema/v2/drain.sql"),
+        // What is there already goes into the rollups before the views that fill them from then on; a token lets it through once,
+        // whoever tries again. Whoever writes rows of migrations waits for this version.
+        include_str!("schema/v2/filled.sql"),
+        include_str!("schema/v2/views.sql"),
+    ],
+];
 
 const FUNCTIONS: &str = include_str!("schema/v1/functions.sql");
 
 const SCHEMA_VERSION: &str = include_str!("schema/v1/schema_version.sql");
 
 /// What several statements share: columns of tables, and the sums of them that fill rollups.
-const SHARED: [(&str, &str); 6] = [
+const SHARED: [(&str, &str); 10] = [
     ("$dimensions", include_str!("schema/v1/columns/dimensions.sql")),
     ("$zone", include_str!("schema/v1/columns/zone.sql")),
     ("$name", include_str!("schema/v1/columns/name.sql")),
     ("$measures", include_str!("schema/v1/columns/measures.sql")),
     ("$minted", include_str!("schema/v1/columns/minted.sql")),
     ("$sums", include_str!("schema/v1/columns/sums.sql")),
+    ("$whose", include_str!("schema/v2/columns/whose.sql")),
+    ("$asked", include_str!("schema/v2/columns/asked.sql")),
+    ("$by_day", include_str!("schema/v2/columns/by_day.sql")),
+    ("$by_hour", include_str!("schema/v2/columns/by_hour.sql")),
 ];
 
 /// The tables whose rows grow old, finest first.
-const AGEING: [(&str, Grain); 8] = [
+const AGEING: [(&str, Grain); 10] = [
     ("traffic", Grain::Interval),
     ("traffic_zone", Grain::Interval),
     ("coverage", Grain::Interval),
@@ -50,7 +63,9 @@ const AGEING: [(&str, Grain); 8] = [
     ("rrset", Grain::Interval),
     ("traffic_hour", Grain::Hour),
     ("traffic_server", Grain::Hour),
+    ("drain_hour", Grain::Hour),
     ("traffic_day", Grain::Day),
+    ("drain_day", Grain::Day),
 ];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,9 +81,9 @@ enum Grain {
 pub struct Retention {
     /// Days that `traffic`, `traffic_zone`, `coverage`, `drain` and `rrset` are kept.
     pub intervals: Option<u32>,
-    /// Days that `traffic_hour` and `traffic_server` are kept.
+    /// Days that `traffic_hour`, `traffic_server` and `drain_hour` are kept.
     pub hours: Option<u32>,
-    /// Days that `traffic_day` is kept.
+    /// Days that `traffic_day` and `drain_day` are kept.
     pub days: Option<u32>,
     /// Whether rows of replayed files grow old too. Unasked they are kept: their data may be years old on arrival.
     pub replays: bool,
@@ -249,7 +264,10 @@ impl Options {
                 .replace(" $on_cluster", &self.on_cluster())
                 .replace("ENGINE = $", &format!("ENGINE = {replicated}"))
                 .replace("$deduplication_window", window);
+            let over_all = (self.cluster.is_some() && template.starts_with("ALTER TABLE "))
+                .then(|| sql.replacen("_local ON CLUSTER", " ON CLUSTER", 1));
             into.push(sql);
+            into.extend(over_all);
             if let Some(cluster) = &self.cluster
                 && let Some((table, _)) = template
                     .strip_prefix("CREATE TABLE IF NOT EXISTS $db.")

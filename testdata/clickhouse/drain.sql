@@ -1,6 +1,6 @@
 -- A migration of corp.example. away from 192.0.2.10 and 192.0.2.11 on the 60th day: 4,000 clients, most of which turn
 -- away within two days, some of which never do.
-INSERT INTO drain
+INSERT INTO drain (interval, sensor, run, kind, role, migration, zone, server, client, qtype, queries, rd_queries, responses, first_seen, last_seen)
 WITH
     intDiv(number, 1000) AS hour,
     cityHash64(number, 1) AS dice,

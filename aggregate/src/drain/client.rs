@@ -5,6 +5,7 @@ use std::net::Ipv6Addr;
 use lowtide_proto::{Qtype, Timestamp};
 
 use super::plan::SECOND;
+use super::wanted::Slot;
 
 /// After a silence of this length a query begins another visit: retries, and the types and names that one resolution asks for, come
 /// closer to one another.
@@ -67,6 +68,11 @@ pub struct Visits {
     pub longest: u64,
 }
 
+/// Whether a query begins another visit, when the last one before was at `before`.
+pub(super) const fn begins_visit(time: Timestamp, before: Timestamp) -> bool {
+    time.0.saturating_sub(before.0) >= VISIT
+}
+
 impl Visits {
     /// A query, when the last one before was at `before`.
     fn add(&mut self, time: Timestamp, before: Timestamp) {
@@ -74,7 +80,7 @@ impl Visits {
             *self = Self { count: 1, latest: time, ..Self::default() };
             return;
         }
-        if time.0.saturating_sub(before.0) < VISIT {
+        if !begins_visit(time, before) {
             return;
         }
         let gap = time.0.saturating_sub(self.latest.0);
@@ -108,6 +114,8 @@ pub struct Client {
     pub visits: Visits,
     /// Types it asked for: a bit for each of the first 64 code points, and the highest for all others.
     pub qtypes: u64,
+    /// Where its last name since the cutover stands among all that were asked for.
+    pub wanted: Option<Slot>,
 }
 
 impl Client {
@@ -121,6 +129,7 @@ impl Client {
             last: Timestamp(0),
             visits: Visits::default(),
             qtypes: 0,
+            wanted: None,
         }
     }
 
@@ -133,6 +142,12 @@ impl Client {
         self.first = self.first.min(time);
         self.last = self.last.max(time);
         self.qtypes |= 1 << qtype.0.min(63);
+    }
+
+    /// The types that it asked for, by name.
+    pub fn types(&self) -> Vec<String> {
+        let known = (0..63).filter(|code| self.qtypes >> code & 1 == 1).map(|code| Qtype(code).to_string());
+        known.chain((self.qtypes >> 63 == 1).then(|| "(others)".to_owned())).collect()
     }
 
     /// What it seems to be, when no compliant cache leads here after `horizon`.

@@ -12,6 +12,8 @@ use lowtide_proto::{Qtype, Timestamp};
 use super::client::Client;
 use super::cover::Cover;
 use super::rrsets::{RrsetKey, Served};
+use super::ttls::Ttls;
+use super::wanted::Wanted;
 
 /// Steps of the time line of a server; past it they are widened twofold. It is a month of minutes.
 const MAX_STEPS: usize = 44_640;
@@ -21,24 +23,38 @@ const MAX_STEPS: usize = 44_640;
 pub struct Series {
     width: u64,
     counts: BTreeMap<u64, u64>,
+    /// The step last counted in: its beginning and its queries, which are not in `counts` yet. Time goes on, so that it is nearly always
+    /// the next one's too.
+    open: (u64, u64),
 }
 
 impl Series {
     /// Nothing counted, in steps of `width` nanoseconds.
     pub fn new(width: u64) -> Self {
-        Self { width: width.max(1), counts: BTreeMap::new() }
+        Self { width: width.max(1), counts: BTreeMap::new(), open: (0, 0) }
     }
 
     /// Counts queries at a moment.
     #[inline]
     pub fn add(&mut self, time: Timestamp, queries: u64) {
-        *self.counts.entry(time.0 / self.width).or_default() += queries;
+        if time.0.wrapping_sub(self.open.0) >= self.width {
+            self.turn_to(time);
+        }
+        self.open.1 += queries;
+    }
+
+    #[cold]
+    fn turn_to(&mut self, time: Timestamp) {
+        if self.open.1 > 0 {
+            *self.counts.entry(self.open.0 / self.width).or_default() += self.open.1;
+        }
         if self.counts.len() > MAX_STEPS {
             self.width = self.width.saturating_mul(2);
             for (number, count) in std::mem::take(&mut self.counts) {
                 *self.counts.entry(number / 2).or_default() += count;
             }
         }
+        self.open = (time.0 / self.width * self.width, 0);
     }
 
     /// Nanoseconds of a step.
@@ -48,7 +64,11 @@ impl Series {
 
     /// Beginnings of steps with their queries, in order; steps without one are left out.
     pub fn iter(&self) -> impl Iterator<Item = (Timestamp, u64)> {
-        self.counts.iter().map(|(&number, &count)| (Timestamp(number.saturating_mul(self.width)), count))
+        let mut counts = self.counts.clone();
+        if self.open.1 > 0 {
+            *counts.entry(self.open.0 / self.width).or_default() += self.open.1;
+        }
+        counts.into_iter().map(|(number, count)| (Timestamp(number.saturating_mul(self.width)), count))
     }
 
     /// Queries of all steps that touch the time from `from` to `to`: at least as many as there were.
@@ -56,7 +76,9 @@ impl Series {
         if from > to {
             return 0;
         }
-        self.counts.range(from.0 / self.width..=to.0 / self.width).map(|(_, count)| count).sum()
+        let steps = from.0 / self.width..=to.0 / self.width;
+        let open = if steps.contains(&(self.open.0 / self.width)) { self.open.1 } else { 0 };
+        self.counts.range(steps).map(|(_, count)| count).sum::<u64>() + open
     }
 }
 
@@ -75,6 +97,8 @@ pub struct Asked {
     pub series: Series,
     /// Its clients.
     pub clients: HashMap<Ipv6Addr, Client, RandomState>,
+    /// What was asked for since the cutover, where that is known.
+    pub wanted: Option<Box<Wanted>>,
     /// Clients beyond the bound: their queries, and an estimate of how many they are.
     pub others: u64,
     others_seen: CardinalityEstimator<u64>,
@@ -90,6 +114,7 @@ impl Asked {
             last: None,
             series: Series::new(width),
             clients: HashMap::default(),
+            wanted: None,
             others: 0,
             others_seen: CardinalityEstimator::new(),
         }
@@ -137,6 +162,8 @@ pub struct Evidence {
     pub asked: BTreeMap<(usize, Ipv6Addr), Asked>,
     /// What was served, with the number of the zone.
     pub rrsets: Vec<(usize, RrsetKey, Served)>,
+    /// With which TTLs, more exactly than [`Served`] says; what is missing here is taken from there.
+    pub ttls: BTreeMap<(usize, RrsetKey), Ttls>,
     /// By number of the zone and server, the last response of which it is not known what it carried.
     pub unread: BTreeMap<(usize, Ipv6Addr), Timestamp>,
     /// Who watched.

@@ -38,7 +38,7 @@ pub struct Horizon {
 }
 
 /// What leads to the old servers.
-struct Leads {
+pub(super) struct Leads {
     /// Names of old servers alone.
     names: BTreeSet<String>,
     /// Names of new servers alone.
@@ -49,7 +49,7 @@ struct Leads {
 }
 
 impl Leads {
-    fn of(migration: &Migration, evidence: &Evidence, zone: usize) -> Self {
+    pub(super) fn of(migration: &Migration, evidence: &Evidence, zone: usize) -> Self {
         let configured = |servers: &[super::plan::Server]| -> BTreeSet<String> {
             servers
                 .iter()
@@ -83,7 +83,7 @@ impl Leads {
 
     /// Whether an RRset leads to an old server. Where no old server's name is known, an NS set does if it names any that is not
     /// known to be new.
-    fn includes(&self, key: &RrsetKey) -> bool {
+    pub(super) fn includes(&self, key: &RrsetKey) -> bool {
         match key.rrtype.as_str() {
             "NS" if self.names.is_empty() && self.moving.is_empty() => {
                 key.rdata.iter().any(|name| !self.new_names.contains(name))

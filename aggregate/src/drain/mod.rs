@@ -6,22 +6,38 @@
 //!                         ClickHouse
 //! ```
 //!
+//! With a store, the same messages make rows of each interval on their way ([`DrainRows`]).
+//!
 //! A verdict is given only with proof: a hole in the evidence makes it `unknown`, and names the hole.
 
 pub mod client;
 pub mod cover;
 pub mod decay;
 pub mod evidence;
+pub mod gathered;
 pub mod horizon;
+mod intervals;
+pub mod lowering;
 pub mod plan;
 pub mod report;
+pub mod residual;
+pub mod rows;
 pub mod rrsets;
+mod scan;
+mod shown;
+pub mod ttls;
 pub mod verdict;
+pub mod visitors;
+pub mod wanted;
 pub mod watch;
 
 pub use cover::Cover;
 pub use evidence::Evidence;
+pub use gathered::Gathered;
 pub use plan::{Migration, Prefix, Server};
 pub use report::DrainReport;
-pub use verdict::{Verdict, judge};
+pub use residual::Origin;
+pub use rows::DrainRows;
+pub use verdict::{Verdict, judge, judge_located};
+pub use visitors::Visitors;
 pub use watch::Watch;

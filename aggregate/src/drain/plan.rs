@@ -57,6 +57,8 @@ pub struct Migration {
     pub parent_ns_ttl: u64,
     /// TTL of the DS set at the parent, nanoseconds; 0 = there is none.
     pub ds_ttl: u64,
+    /// The TTL that records which lead to the old servers are to have before the cutover, nanoseconds; `None` = it is not planned.
+    pub target_ttl: Option<u64>,
     /// How long nothing may be asked, nanoseconds.
     pub quiet_period: u64,
     /// Queries in the quiet period that still count as none.
@@ -69,6 +71,11 @@ pub struct Migration {
 }
 
 impl Migration {
+    /// Whether a server is to be switched off.
+    pub fn is_old(&self, server: Ipv6Addr) -> bool {
+        self.old.iter().any(|old| old.address == server)
+    }
+
     /// Whether a client is set apart.
     pub fn is_apart(&self, client: Ipv6Addr) -> bool {
         self.set_apart.iter().any(|prefix| prefix.contains(client))

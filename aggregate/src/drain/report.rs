@@ -37,10 +37,14 @@ pub struct MigrationReport {
     pub quiet_since: Option<String>,
     /// How long nothing may be asked, seconds: the longest of all servers and zones.
     pub quiet_required_s: f64,
+    /// TTLs of what leads to the old servers, and when a change of it takes effect everywhere within them.
+    pub ttl_lowering: TtlLowering,
     /// The old servers, by zone.
     pub servers: Vec<ServerReport>,
     /// The new servers, by zone: queries alone.
     pub new_servers: Vec<NewServer>,
+    /// Who asked since the cutover, aggregated.
+    pub residual: ResidualReport,
     /// How fast queries to the old servers decay.
     pub decay: Option<DecayReport>,
     /// Old and new servers' queries over time.
@@ -87,6 +91,8 @@ pub struct ServerReport {
     pub other_clients: u64,
     /// See [`Self::other_clients`].
     pub other_queries: u64,
+    /// What was asked for since the cutover; `null` where that is not known.
+    pub wanted: Option<WantedReport>,
 }
 
 /// How much of the time was watched.
@@ -124,6 +130,157 @@ pub struct ResidualClient {
     pub last_seen: String,
     /// Its period, seconds, if it comes at one.
     pub period_s: Option<f64>,
+    /// Types it asked for; `(others)` = any from 63 on.
+    pub qtypes: Vec<String>,
+    /// The last name that it asked for since the cutover; `null` where that is not known.
+    pub last_qname: Option<String>,
+    /// The type of that.
+    pub last_qtype: Option<String>,
+    /// The number of its autonomous system; `null` without a database, or where that does not know.
+    pub asn: Option<u32>,
+    /// Who that is.
+    pub as_org: Option<String>,
+    /// The country's code (ISO 3166).
+    pub country: Option<String>,
+}
+
+/// What one server was asked for of one zone since the cutover.
+#[derive(Clone, Debug, Serialize)]
+pub struct WantedReport {
+    /// Queries.
+    pub queries: u64,
+    /// Names and types with the most queries, the most first.
+    pub names: Vec<WantedName>,
+    /// Queries for all others: with those of the names they are all queries.
+    pub other_queries: u64,
+}
+
+/// A name and type that is still asked for.
+#[derive(Clone, Debug, Serialize)]
+pub struct WantedName {
+    /// The name, lower case, final dot.
+    pub qname: String,
+    /// The type.
+    pub qtype: String,
+    /// Queries that were counted of it. Where there are more than a thousand names, there may be more, which are among the others.
+    pub queries: u64,
+    /// The last of them.
+    pub last_seen: String,
+}
+
+/// Clients that asked an old server since the cutover. Their queries are those of all time, as in [`ResidualClient`].
+#[derive(Clone, Debug, Serialize)]
+pub struct ResidualReport {
+    /// Clients, each counted once.
+    pub clients: u64,
+    /// Their queries.
+    pub queries: u64,
+    /// Clients by class.
+    pub classes: BTreeMap<&'static str, u64>,
+    /// By network, the most queries first: /24 of IPv4, /48 of IPv6.
+    pub prefixes: Vec<ResidualPrefix>,
+    /// Networks beyond those.
+    pub other_prefixes: u64,
+    /// By autonomous system, the most queries first; none without a database.
+    pub autonomous_systems: Vec<ResidualAs>,
+    /// By country, the most queries first; none without a database.
+    pub countries: Vec<ResidualCountry>,
+    /// Clients beyond those that are kept, and their queries: in none of the above.
+    pub other_clients: u64,
+    /// See [`Self::other_clients`].
+    pub other_queries: u64,
+}
+
+/// Clients of one network.
+#[derive(Clone, Debug, Serialize)]
+pub struct ResidualPrefix {
+    /// The network.
+    pub prefix: String,
+    /// Clients.
+    pub clients: u64,
+    /// Their queries.
+    pub queries: u64,
+    /// The last of them.
+    pub last_seen: String,
+    /// The autonomous system of all of them.
+    pub asn: Option<u32>,
+    /// Who that is.
+    pub as_org: Option<String>,
+    /// The country of all of them.
+    pub country: Option<String>,
+}
+
+/// Clients of one autonomous system.
+#[derive(Clone, Debug, Serialize)]
+pub struct ResidualAs {
+    /// Its number.
+    pub asn: u32,
+    /// Who it is.
+    pub as_org: Option<String>,
+    /// Clients.
+    pub clients: u64,
+    /// Their queries.
+    pub queries: u64,
+    /// The last of them.
+    pub last_seen: String,
+}
+
+/// Clients in one country.
+#[derive(Clone, Debug, Serialize)]
+pub struct ResidualCountry {
+    /// Its code (ISO 3166).
+    pub country: String,
+    /// Clients.
+    pub clients: u64,
+    /// Their queries.
+    pub queries: u64,
+    /// The last of them.
+    pub last_seen: String,
+}
+
+/// How the TTLs of what leads to the old servers were lowered before the cutover.
+#[derive(Clone, Debug, Serialize)]
+pub struct TtlLowering {
+    /// The TTL that is planned, seconds.
+    pub target_ttl_s: Option<u32>,
+    /// The first moment at which a change takes effect everywhere within the TTLs served now: the latest `safe_at`. `null` = no
+    /// higher TTL was seen, or a TTL is above the plan.
+    pub earliest_safe_change: Option<String>,
+    /// The NS sets of the zones, addresses in them and DS sets, as each old server serves them, and the parent's by configuration.
+    pub rrsets: Vec<RrsetTtl>,
+}
+
+/// The TTL of an RRset that leads to the old servers.
+#[derive(Clone, Debug, Serialize)]
+pub struct RrsetTtl {
+    /// The zone.
+    pub zone: String,
+    /// The old server; `null` = the parent's, of which the configuration tells.
+    pub server: Option<String>,
+    /// The owner name.
+    pub owner: String,
+    /// The type.
+    pub rrtype: String,
+    /// The section of the message that it stood in, or `parent`.
+    pub section: &'static str,
+    /// The TTL that it has now, seconds. Of copies that a cache counts down it is what the cache began with.
+    pub ttl_s: u32,
+    /// The highest TTL ever seen, seconds.
+    pub ttl_max_s: u32,
+    /// The last answer with a higher TTL than now or than planned; `null` = none was seen, or the TTL is above the plan.
+    pub lowered_at: Option<String>,
+    /// When no cache holds such an answer any more: the latest of time served + TTL.
+    pub safe_at: Option<String>,
+    /// The TTL of that which caches hold the longest, seconds.
+    pub higher_ttl_s: Option<u32>,
+    /// Whether the TTL is above the plan.
+    pub above_target: bool,
+    /// Whether it goes up and down as in a cache before the server.
+    pub counts_down: bool,
+    /// The first answer that was seen; what was served before is not known.
+    pub first_seen: Option<String>,
+    /// The last one.
+    pub last_seen: Option<String>,
 }
 
 /// A new server's queries for one zone.

@@ -13,11 +13,13 @@ use super::cover::Hole;
 use super::decay;
 use super::evidence::{Asked, Evidence, Series};
 use super::horizon::{Horizon, horizon};
+use super::lowering::lowering;
 use super::plan::{Migration, SECOND};
 use super::report::{
-    CoverageReport, DecayReport, GapReport, MigrationReport, NewServer, Reason, ResidualClient, ServerReport,
-    Split,
+    CoverageReport, DecayReport, GapReport, MigrationReport, NewServer, Reason, ServerReport, Split,
 };
+use super::residual::{Locate, Residual, nowhere};
+use super::wanted::Wanted;
 use crate::summary::rfc3339;
 
 /// Residual clients that are told, of each server and zone.
@@ -91,6 +93,17 @@ fn span(nanos: u64) -> String {
 
 /// Judges a migration at a moment, and says why.
 pub fn judge(migration: &Migration, evidence: &Evidence, at: Timestamp) -> (Verdict, MigrationReport) {
+    judge_located(migration, evidence, at, &nowhere)
+}
+
+/// The same, where somebody knows where clients are.
+pub fn judge_located(
+    migration: &Migration,
+    evidence: &Evidence,
+    at: Timestamp,
+    locate: Locate<'_>,
+) -> (Verdict, MigrationReport) {
+    let mut residual = Residual::new(locate);
     let mut servers = Vec::new();
     let mut worst = Verdict::Drained;
     let mut reasons: Vec<Reason> = Vec::new();
@@ -112,7 +125,7 @@ pub fn judge(migration: &Migration, evidence: &Evidence, at: Timestamp) -> (Verd
                     reasons.push(reason.clone());
                 }
             }
-            servers.push(told(migration, &horizon, server.address, zone, asked, judged, at));
+            servers.push(told(migration, &horizon, (server.address, zone), asked, judged, at, &mut residual));
         }
     }
     if migration.zones.is_empty() || migration.old.is_empty() {
@@ -122,6 +135,8 @@ pub fn judge(migration: &Migration, evidence: &Evidence, at: Timestamp) -> (Verd
     let old = merged(migration, evidence, &migration.old);
     let new = merged(migration, evidence, &migration.new);
     let decay = migration.cutover.and_then(|cutover| decay::fit(&old, cutover, at, required));
+    let (ttl_lowering, of_ttls) = lowering(migration, evidence, at);
+    reasons.extend(of_ttls);
     let report = MigrationReport {
         name: migration.name.clone(),
         zones: migration.zones.iter().map(|zone| zone.as_name().to_string()).collect(),
@@ -131,8 +146,10 @@ pub fn judge(migration: &Migration, evidence: &Evidence, at: Timestamp) -> (Verd
         cache_horizon: latest_horizon.map(rfc3339),
         quiet_since: last_query.map(rfc3339),
         quiet_required_s: required as f64 / SECOND as f64,
+        ttl_lowering,
         servers,
         new_servers: new_servers(migration, evidence),
+        residual: residual.told(),
         decay: decay.map(|decay| DecayReport {
             half_life_s: decay.half_life,
             expected_quiet: rfc3339(decay.quiet),
@@ -279,11 +296,11 @@ fn one(
 fn told(
     migration: &Migration,
     horizon: &Horizon,
-    server: Ipv6Addr,
-    zone: String,
+    (server, zone): (Ipv6Addr, String),
     asked: &Asked,
     judged: Judged,
     at: Timestamp,
+    all: &mut Residual<'_>,
 ) -> ServerReport {
     let hours = judged.required as f64 / HOUR as f64;
     let since = migration.cutover.unwrap_or_default();
@@ -298,6 +315,8 @@ fn told(
     for (_, class) in &residual {
         *classes.entry(class.as_str()).or_default() += 1;
     }
+    residual.iter().for_each(|&(client, class)| all.add(client, class));
+    all.add_others(asked.other_clients() as u64, asked.others);
     residual.truncate(MAX_RESIDUAL);
     let quiet = asked.last.map_or(judged.required, |last| at.0.saturating_sub(last.0));
     let watched = quiet.min(judged.required) as f64 / HOUR as f64 * judged.fraction;
@@ -329,17 +348,11 @@ fn told(
         classes,
         residual_clients: residual
             .into_iter()
-            .map(|(client, class)| ResidualClient {
-                address: shown(client.address),
-                class: class.as_str(),
-                queries: client.queries,
-                first_seen: rfc3339(client.first),
-                last_seen: rfc3339(client.last),
-                period_s: client.visits.period().map(|period| period as f64 / SECOND as f64),
-            })
+            .map(|(client, class)| all.client(client, class, asked))
             .collect(),
         other_clients: asked.other_clients() as u64,
         other_queries: asked.others,
+        wanted: asked.wanted.as_deref().map(Wanted::told),
     }
 }
 

@@ -3,15 +3,21 @@
 //!
 //! Messages are counted, not transactions: a query that is asked twice was asked twice, and nothing has to be paired.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::Ipv6Addr;
+use std::sync::Arc;
 
 use foldhash::fast::RandomState;
-use lowtide_proto::{Facts, Name, Observation, Role, Timestamp};
+use lowtide_proto::{Facts, Message, Name, Observation, Role, Timestamp};
 
 use super::evidence::{Asked, Evidence};
+use super::intervals::{Intervals, Key, Row};
 use super::plan::{Migration, SECOND};
+use super::rows::{DrainRow, DrainRows};
 use super::rrsets::Rrsets;
+use super::shown::Shown;
+use super::visitors::Visitors;
+use crate::coverage::Coverage;
 
 /// Clients of all migrations together; one takes about 250 octets.
 const MAX_CLIENTS: usize = 1_000_000;
@@ -22,49 +28,163 @@ const STEP: u64 = 60 * SECOND;
 /// Stretches of time with queries that could not be read, of each source; past it the last one grows.
 const MAX_UNREAD: usize = 1_000;
 
+/// Rows that may wait for the end of their interval, about; one takes 150 octets.
+const MAX_OPEN: usize = 262_144;
+
+/// A server that is watched.
+#[derive(Debug)]
+struct Watched {
+    address: Ipv6Addr,
+    of: Vec<Of>,
+    /// The sources that showed it, by number.
+    sources: Vec<usize>,
+    shown: Shown,
+}
+
+/// The servers that are watched, and by a hash of addresses the first of them that has it: most other servers are told by one look.
+#[derive(Debug)]
+struct Servers(Vec<Watched>, [u32; 256]);
+
+/// A migration that a server is of.
+#[derive(Debug)]
+struct Of {
+    migration: usize,
+    /// The zones, longest name first.
+    zones: Vec<OfZone>,
+}
+
+/// A zone of a migration at one of its servers.
+#[derive(Clone, Debug)]
+struct OfZone {
+    /// Its first eight octets, in which zones differ; 0 where it is shorter.
+    head: u64,
+    name: Box<[u8]>,
+    /// Number of migration, zone and server together.
+    group: u32,
+    /// Number of the zone among those of all migrations.
+    zone: usize,
+}
+
+/// A migration, one of its zones and one of its servers.
+#[derive(Debug)]
+struct Group {
+    migration: usize,
+    /// Number of the zone in the migration.
+    zone: usize,
+    server: Ipv6Addr,
+    /// What was asked, over the whole run.
+    asked: Option<Asked>,
+    /// For rows.
+    names: (Arc<str>, Arc<str>),
+}
+
+/// A zone, of whichever migrations.
+#[derive(Debug)]
+struct Zone {
+    name: Arc<str>,
+    rrsets: Rrsets,
+}
+
 /// Watches migrations.
 #[derive(Debug)]
 pub struct Watch {
     migrations: Vec<Migration>,
-    /// By server, the migrations that it is of.
-    servers: HashMap<Ipv6Addr, Vec<usize>, RandomState>,
-    asked: Vec<HashMap<(usize, Ipv6Addr), Asked, RandomState>>,
-    rrsets: Vec<Vec<Rrsets>>,
-    /// By number of the source, the servers that it showed.
-    shown: HashMap<(usize, Ipv6Addr), u64, RandomState>,
+    servers: Servers,
+    /// In the order of rows.
+    groups: Vec<Group>,
+    zones: Vec<Zone>,
+    /// By number of the migration and of its zone, the number of the zone.
+    zone_numbers: HashMap<(usize, usize), usize, RandomState>,
     /// By number of the source, queries to old servers whose name was not captured: they may have been for any zone.
     unread: HashMap<usize, Vec<(Timestamp, Timestamp)>, RandomState>,
     clients: usize,
+    /// Whether all of a run is kept, for a verdict.
+    keeps: bool,
+    intervals: Option<Intervals>,
+    /// Rows of intervals before this one were handed out.
+    number: u64,
 }
 
 impl Watch {
-    /// Nothing seen yet.
+    /// Nothing seen yet; keeps what verdicts need.
     pub fn new(migrations: Vec<Migration>) -> Self {
-        let mut servers: HashMap<Ipv6Addr, Vec<usize>, RandomState> = HashMap::default();
-        for (at, migration) in migrations.iter().enumerate() {
-            for server in migration.old.iter().chain(&migration.new) {
-                let of = servers.entry(server.address).or_default();
-                if !of.contains(&at) {
-                    of.push(at);
-                }
+        Self::with(migrations, true, None, None)
+    }
+
+    /// The same, and rows are made in intervals of `width` nanoseconds.
+    pub fn recording(migrations: Vec<Migration>, width: u64) -> Self {
+        Self::with(migrations, true, Some(width), None)
+    }
+
+    /// Rows alone: for a run without end, of which nothing is kept but what tells visits. Several threads that may see the same clients
+    /// share `visitors`.
+    pub fn rows_alone(migrations: Vec<Migration>, width: u64, visitors: Option<Arc<Visitors>>) -> Self {
+        Self::with(migrations, false, Some(width), visitors)
+    }
+
+    fn with(
+        migrations: Vec<Migration>,
+        keeps: bool,
+        width: Option<u64>,
+        visitors: Option<Arc<Visitors>>,
+    ) -> Self {
+        let mut groups = Vec::new();
+        for (number, migration) in migrations.iter().enumerate() {
+            let servers: BTreeSet<Ipv6Addr> =
+                migration.old.iter().chain(&migration.new).map(|server| server.address).collect();
+            let migration_name: Arc<str> = migration.name.as_str().into();
+            for (zone, name) in migration.zones.iter().enumerate() {
+                let zone_name: Arc<str> = name.as_name().to_string().into();
+                groups.extend(servers.iter().map(|&server| Group {
+                    migration: number,
+                    zone,
+                    server,
+                    asked: None,
+                    names: (Arc::clone(&migration_name), Arc::clone(&zone_name)),
+                }));
             }
         }
-        let addresses = |migration: &Migration| {
-            migration.old.iter().chain(&migration.new).map(|server| server.address).collect::<Vec<_>>()
-        };
-        let rrsets = migrations
-            .iter()
-            .map(|migration| migration.zones.iter().map(|_| Rrsets::new(addresses(migration))).collect())
-            .collect();
-        Self {
-            servers,
-            asked: migrations.iter().map(|_| HashMap::default()).collect(),
-            rrsets,
-            shown: HashMap::default(),
+        groups.sort_by(|one, other| (&one.names, one.server).cmp(&(&other.names, other.server)));
+        let servers: BTreeSet<Ipv6Addr> = groups.iter().map(|group| group.server).collect();
+        let mut watch = Self {
+            servers: Servers::new(&servers),
+            groups: Vec::new(),
+            zones: Vec::new(),
+            zone_numbers: HashMap::default(),
             unread: HashMap::default(),
             clients: 0,
+            keeps,
+            intervals: width.map(|width| Intervals::new(width, visitors)),
+            number: 0,
             migrations,
+        };
+        for (number, group) in groups.iter().enumerate() {
+            let Some(migration) = watch.migrations.get(group.migration) else { continue };
+            let Some(&name) = migration.zones.get(group.zone) else { continue };
+            let zone = match watch.zones.iter().position(|zone| zone.name == group.names.1) {
+                Some(known) => known,
+                None => {
+                    let rrsets = Rrsets::new(name, servers.iter().copied(), width);
+                    watch.zones.push(Zone { name: Arc::clone(&group.names.1), rrsets });
+                    watch.zones.len() - 1
+                }
+            };
+            watch.zone_numbers.insert((group.migration, group.zone), zone);
+            let Some(watched) = watch.servers.get_mut(group.server) else { continue };
+            let of = &mut watched.of;
+            let at = of.iter().position(|of| of.migration == group.migration).unwrap_or_else(|| {
+                of.push(Of { migration: group.migration, zones: Vec::new() });
+                of.len() - 1
+            });
+            if let Some(of) = of.get_mut(at) {
+                let wire = name.wire();
+                let head = wire.first_chunk().map_or(0, |head| u64::from_ne_bytes(*head));
+                of.zones.push(OfZone { head, name: wire.into(), group: number as u32, zone });
+                of.zones.sort_by_key(|zone| std::cmp::Reverse(zone.name.len()));
+            }
         }
+        watch.groups = groups;
+        watch
     }
 
     /// The migrations, in the order given.
@@ -72,27 +192,93 @@ impl Watch {
         &self.migrations
     }
 
-    /// Looks at a message of source number `source`.
+    /// Looks at a message of source number `source`; whether it is of a server that is watched.
     #[inline]
-    pub fn observe(&mut self, source: usize, observation: &Observation<'_>) {
-        let Some(of) = self.servers.get(&observation.server.address).map(Vec::len) else { return };
+    pub fn observe(&mut self, source: usize, observation: &Observation<'_>) -> bool {
+        self.observe_as(source, observation, observation.time, |client| client)
+    }
+
+    /// The same, with another time than the message's own, and with what becomes of its client's address before it is stored.
+    #[inline]
+    pub fn observe_as(
+        &mut self,
+        source: usize,
+        observation: &Observation<'_>,
+        time: Timestamp,
+        client: impl FnOnce(Ipv6Addr) -> Ipv6Addr,
+    ) -> bool {
+        let server = observation.server.address;
+        let Self { servers, groups, zones, migrations, clients, keeps, intervals, .. } = self;
+        let Some(watched) = servers.get_mut(server) else { return false };
         if is_beside_server(observation.role) {
-            *self.shown.entry((source, observation.server.address)).or_default() += 1;
+            if watched.sources.last() != Some(&source) {
+                watched.shown_by(source);
+            }
+            if let Some(intervals) = intervals {
+                watched.shown.message(source, intervals.number(time), time);
+            }
         }
         let message = observation.message;
-        let is_cut = message.facts.contains(Facts::CUT) && !message.facts.contains(Facts::NO_QUESTION);
-        if !message.is_response && is_cut && message.qname.0.is_empty() {
-            self.unread(source, observation.time);
+        let stored = client(observation.client.address);
+        let mut is_read = true;
+        for (at, of) in watched.of.iter().enumerate() {
+            let Some(zone) = of.zone_of(message.qname) else { continue };
+            let key = Key { group: zone.group, client: stored, role: observation.role, qtype: message.qtype };
+            if message.is_response {
+                if let Some(intervals) = intervals {
+                    intervals.response(key, time);
+                }
+                // A zone of two migrations is looked at once.
+                let is_done = |before: &Of| {
+                    before.zone_of(message.qname).is_some_and(|before| before.zone == zone.zone)
+                };
+                let is_done = watched.of.get(..at).unwrap_or_default().iter().any(is_done);
+                if let Some(zone) = zones.get_mut(zone.zone).filter(|_| !is_done) {
+                    is_read &= zone.rrsets.observe(server, observation.role, time, message.octets);
+                }
+                continue;
+            }
+            let is_recursive = message.facts.contains(Facts::RECURSION_DESIRED);
+            if let Some(intervals) = intervals {
+                intervals.query(key, time, is_recursive);
+            }
+            if !*keeps {
+                continue;
+            }
+            let Some(group) = groups.get_mut(zone.group as usize) else { continue };
+            let asked = group.asked.get_or_insert_with(|| Asked::new(STEP));
+            let client = observation.client.address;
+            let Some(migration) = migrations.get(of.migration) else { continue };
+            if migration.is_apart(client) {
+                asked.apart += 1;
+                continue;
+            }
+            let room = *clients < MAX_CLIENTS;
+            *clients += usize::from(asked.count(client, time, message.qtype, is_recursive, room));
+            let is_past = migration.cutover.is_some_and(|cutover| time >= cutover);
+            if is_past && migration.is_old(server) {
+                let of = migration.zones.len() * migration.old.len();
+                asked.wants(of, client, message.qname, message.qtype, time);
+            }
         }
-        // A server is of one migration, or of very few.
-        for at in 0..of {
-            self.observe_for(at, observation);
+        if !is_read && let Some(intervals) = intervals {
+            watched.shown.unread_response(source, intervals.number(time));
         }
+        if is_without_name(message) {
+            if let Some(intervals) = intervals {
+                watched.shown.unread_query(source, intervals.number(time));
+            }
+            self.unread(source, time);
+        }
+        true
     }
 
     /// A query of source number `source` could not be read: whom and what it asked is not known.
     #[cold]
     fn unread(&mut self, source: usize, time: Timestamp) {
+        if !self.keeps {
+            return;
+        }
         let unread = self.unread.entry(source).or_default();
         let is_full = unread.len() >= MAX_UNREAD;
         match unread.last_mut() {
@@ -104,68 +290,174 @@ impl Watch {
         }
     }
 
-    fn observe_for(&mut self, at: usize, observation: &Observation<'_>) {
-        let server = observation.server.address;
-        let Some(&number) = self.servers.get(&server).and_then(|of| of.get(at)) else { return };
-        let message = observation.message;
-        let Some(migration) = self.migrations.get(number) else { return };
-        let Some(zone) = zone_of(migration, message.qname) else { return };
-        if message.is_response {
-            let rrsets = self.rrsets.get_mut(number).and_then(|of| of.get_mut(zone));
-            if let (Some(rrsets), Some(name)) = (rrsets, migration.zones.get(zone)) {
-                rrsets.observe(server, name.as_name(), observation.time, message.octets);
+    /// Whether so many rows wait that they are to be handed out before the end of their interval.
+    pub fn is_full(&self) -> bool {
+        let asked = self.intervals.as_ref().map_or(0, Intervals::rows);
+        let served: usize = self.zones.iter().map(|zone| zone.rrsets.rows()).sum();
+        asked + served > MAX_OPEN || self.servers.0.iter().any(|server| server.shown.is_full())
+    }
+
+    /// Adds to coverage what the sources showed of the servers since this was last asked, and what of it could not be read.
+    pub fn cover(&mut self, coverage: &mut Coverage) {
+        let Some(width) = self.intervals.as_ref().map(Intervals::width) else { return };
+        for watched in &mut self.servers.0 {
+            watched.shown.take(watched.address, width).for_each(|row| coverage.absorb(row));
+        }
+    }
+
+    /// As [`Self::close`], but nothing while `moment` stays in one interval: so that it can be asked often.
+    pub fn close_due(&mut self, moment: Timestamp) -> DrainRows {
+        let width = self.intervals.as_ref().map_or(1, Intervals::width);
+        let number = moment.0 / width;
+        if std::mem::replace(&mut self.number, number) == number {
+            return DrainRows::default();
+        }
+        self.close(Timestamp(number.saturating_mul(width)))
+    }
+
+    /// Hands out the rows of intervals that began before `moment`. What comes later makes another row of the same key: they add up.
+    pub fn close(&mut self, moment: Timestamp) -> DrainRows {
+        let Some(intervals) = &mut self.intervals else { return DrainRows::default() };
+        let width = intervals.width();
+        let mut rows = intervals.close(moment);
+        rows.sort_unstable_by_key(Row::order);
+        let groups = &self.groups;
+        let row = |row: Row| {
+            let group = groups.get(row.key.group as usize)?;
+            Some(DrainRow {
+                start: Timestamp(row.number.saturating_mul(width)),
+                role: row.key.role,
+                migration: Arc::clone(&group.names.0),
+                zone: Arc::clone(&group.names.1),
+                server: group.server,
+                client: row.key.client,
+                qtype: row.key.qtype,
+                queries: row.queries,
+                rd_queries: row.rd_queries,
+                responses: row.responses,
+                seen: row.seen,
+                visits: row.visits,
+                gaps: row.gaps,
+            })
+        };
+        let asked = rows.into_iter().filter_map(row).collect();
+        let mut served = Vec::new();
+        for zone in &mut self.zones {
+            let is_renewed = zone.rrsets.is_full() && !self.keeps;
+            let moment = if is_renewed { Timestamp(u64::MAX) } else { moment };
+            served.extend(zone.rrsets.close(moment, &zone.name));
+            if is_renewed {
+                zone.rrsets.forget();
             }
-            return;
         }
-        let Some(asked) = self.asked.get_mut(number) else { return };
-        let asked = asked.entry((zone, server)).or_insert_with(|| Asked::new(STEP));
-        let client = observation.client.address;
-        if migration.is_apart(client) {
-            asked.apart += 1;
-            return;
-        }
-        let is_recursive = message.facts.contains(Facts::RECURSION_DESIRED);
-        let room = self.clients < MAX_CLIENTS;
-        self.clients += usize::from(asked.count(client, observation.time, message.qtype, is_recursive, room));
+        served.sort_unstable_by(|one, other| {
+            (one.start, one.role, &one.zone, &one.rrset).cmp(&(
+                other.start,
+                other.role,
+                &other.zone,
+                &other.rrset,
+            ))
+        });
+        DrainRows { asked, served }
     }
 
     /// The evidence of each migration; `sources` are the names of the sources by number. Who watched when is the caller's to add.
     pub fn evidence(&self, sources: &[String]) -> Vec<Evidence> {
-        let one = |number: usize| {
-            let mut evidence = Evidence::default();
-            for (&key, asked) in self.asked.get(number).into_iter().flatten() {
-                evidence.asked.insert(key, asked.clone());
-            }
-            for (zone, rrsets) in self.rrsets.get(number).into_iter().flatten().enumerate() {
-                evidence.unread.extend(rrsets.unread().map(|(server, time)| ((zone, server), time)));
-                evidence.rrsets.extend(rrsets.iter().map(|(key, served)| (zone, key.clone(), *served)));
-            }
-            for &(source, server) in self.shown.keys() {
-                if let Some(name) = sources.get(source) {
-                    evidence.cover.watches(name, server);
-                }
-            }
-            for (&source, unread) in &self.unread {
-                for (&(from, to), name) in unread.iter().zip(std::iter::repeat(sources.get(source))) {
-                    let reason = "queries whose name was not captured (snap length)";
-                    name.into_iter().for_each(|name| evidence.cover.lost(name, from, to, reason));
-                }
-            }
-            // Of a server whose responses were not captured at all nobody knows what it serves.
-            for (&key, asked) in &evidence.asked {
-                let is_silent = self
-                    .rrsets
-                    .get(number)
-                    .and_then(|of| of.get(key.0))
-                    .is_none_or(|rrsets| !rrsets.has_answer_of(key.1));
-                if let Some(last) = asked.last.filter(|_| is_silent) {
-                    evidence.unread.insert(key, last);
-                }
-            }
-            evidence
-        };
-        (0..self.migrations.len()).map(one).collect()
+        (0..self.migrations.len()).map(|number| self.evidence_of(number, sources)).collect()
     }
+
+    fn evidence_of(&self, number: usize, sources: &[String]) -> Evidence {
+        let mut evidence = Evidence::default();
+        for group in self.groups.iter().filter(|group| group.migration == number) {
+            let key = (group.zone, group.server);
+            let zone = self.zone_numbers.get(&(number, group.zone)).and_then(|&zone| self.zones.get(zone));
+            let Some(Zone { rrsets, .. }) = zone else { continue };
+            let of_server = |(server, time)| (server == group.server).then_some((key, time));
+            evidence.unread.extend(rrsets.unread().filter_map(of_server));
+            let of_server = rrsets.iter().filter(|(key, _)| key.server == group.server);
+            evidence.rrsets.extend(of_server.map(|(key, served)| (group.zone, key.clone(), *served)));
+            let of_server = rrsets.ttls().filter(|(key, _)| key.server == group.server);
+            evidence.ttls.extend(of_server.map(|(key, ttls)| ((group.zone, key.clone()), ttls.clone())));
+            let Some(asked) = &group.asked else { continue };
+            evidence.asked.insert(key, asked.clone());
+            // Of a server whose responses were not captured at all nobody knows what it serves.
+            if let Some(last) = asked.last.filter(|_| !rrsets.has_answer_of(group.server)) {
+                evidence.unread.insert(key, last);
+            }
+        }
+        for watched in &self.servers.0 {
+            for name in watched.sources.iter().filter_map(|&source| sources.get(source)) {
+                evidence.cover.watches(name, watched.address);
+            }
+        }
+        for (&source, unread) in &self.unread {
+            for (&(from, to), name) in unread.iter().zip(std::iter::repeat(sources.get(source))) {
+                let reason = "queries whose name was not captured (snap length)";
+                name.into_iter().for_each(|name| evidence.cover.lost(name, from, to, reason));
+            }
+        }
+        evidence
+    }
+}
+
+impl Servers {
+    fn new(servers: &BTreeSet<Ipv6Addr>) -> Self {
+        let mut first = [u32::MAX; 256];
+        for (at, &server) in servers.iter().enumerate().rev() {
+            if let Some(first) = first.get_mut(Self::hash(server)) {
+                *first = at as u32;
+            }
+        }
+        let watched =
+            |&address| Watched { address, of: Vec::new(), sources: Vec::new(), shown: Shown::default() };
+        Self(servers.iter().map(watched).collect(), first)
+    }
+
+    #[inline]
+    const fn hash(server: Ipv6Addr) -> usize {
+        let bits = server.to_bits();
+        let half = bits as u64 ^ (bits >> 64) as u64;
+        (half.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as usize
+    }
+
+    #[inline]
+    fn get_mut(&mut self, server: Ipv6Addr) -> Option<&mut Watched> {
+        let first = *self.1.get(Self::hash(server))? as usize;
+        let at = if self.0.get(first)?.address == server { first } else { self.behind(first, server)? };
+        self.0.get_mut(at)
+    }
+
+    /// Where a server is, if not at the first place that its hash says.
+    #[cold]
+    fn behind(&self, first: usize, server: Ipv6Addr) -> Option<usize> {
+        (first + 1..self.0.len()).find(|&at| self.0.get(at).is_some_and(|watched| watched.address == server))
+    }
+}
+
+impl Watched {
+    /// A source shows this server, maybe for the first time; it is the last of them then.
+    #[cold]
+    fn shown_by(&mut self, source: usize) {
+        self.sources.retain(|&known| known != source);
+        self.sources.push(source);
+    }
+}
+
+impl Of {
+    /// The longest zone that a name is in.
+    #[inline]
+    fn zone_of(&self, name: Name<'_>) -> Option<&OfZone> {
+        self.zones.iter().find(|zone| zone.has(name))
+    }
+}
+
+/// Whether a message is a query whose name was not captured.
+#[inline]
+fn is_without_name(message: &Message<'_>) -> bool {
+    !message.is_response
+        && message.qname.0.is_empty()
+        && message.facts.contains(Facts::CUT)
+        && !message.facts.contains(Facts::NO_QUESTION)
 }
 
 /// Whether a message of this role was seen at the server, where all others are seen as well. A resolver's own view of the servers
@@ -177,29 +469,24 @@ pub const fn is_beside_server(role: Role) -> bool {
     }
 }
 
-/// The number of the longest zone of a migration that a name is in.
-#[inline]
-fn zone_of(migration: &Migration, name: Name<'_>) -> Option<usize> {
-    let mut found: Option<(usize, usize)> = None;
-    for (at, zone) in migration.zones.iter().enumerate() {
-        let zone = zone.wire();
-        if found.is_none_or(|(_, len)| zone.len() > len) && is_in(name, zone) {
-            found = Some((at, zone.len()));
+impl OfZone {
+    /// Whether a lower-cased name ends in the zone's, at a label.
+    #[inline]
+    fn has(&self, name: Name<'_>) -> bool {
+        let Some(begin) = name.0.len().checked_sub(self.name.len()) else { return false };
+        let Some(tail) = name.0.get(begin..) else { return false };
+        let head = tail.first_chunk().map_or(0, |head| u64::from_ne_bytes(*head));
+        if head != self.head || *tail != *self.name {
+            return false;
         }
+        let mut at = 0;
+        while at < begin {
+            let Some(&len) = name.0.get(at) else { return false };
+            at += 1 + usize::from(len);
+        }
+        at == begin
     }
-    found.map(|(at, _)| at)
 }
 
-/// Whether a lower-cased name ends in a zone's, at a label.
-#[inline]
-fn is_in(name: Name<'_>, zone: &[u8]) -> bool {
-    if !name.0.ends_with(zone) {
-        return false;
-    }
-    let mut suffix = name.0;
-    while suffix.len() > zone.len() {
-        let Some((&len, rest)) = suffix.split_first() else { return false };
-        suffix = rest.get(usize::from(len)..).unwrap_or_default();
-    }
-    suffix.len() == zone.len()
-}
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,7 @@ use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use lowtide_aggregate::drain::DrainRows;
 use lowtide_benches::figures::{Rounds, Table, count, cpu_time, nanos, seconds, times, verdict};
 use lowtide_benches::rows::{Minutes, rows};
 use lowtide_store::recorder::{Draft, Recorded, Recorder, SegmentSink};
@@ -216,7 +217,7 @@ pub fn run(options: &Options) -> Outcome<Filled> {
         {
             made += rows(&minute);
             whole.add(|| -> Outcome<()> {
-                recorder.record(Recorded::Coverage(Vec::new()))?;
+                recorder.record(Recorded::Coverage(Vec::new(), DrainRows::default()))?;
                 minute.into_iter().try_for_each(|closed| recorder.record(Recorded::Windows(closed)))
             })?;
         }

@@ -111,10 +111,18 @@ section! {
         cutover: Timestamp,
         parent_ns_ttl: Duration,
         ds_ttl: Off<Duration>,
+        target_ttl: Duration,
         quiet_period: Duration,
         near_zero: u64,
         new_verified: bool,
         set_apart: Vec<Given<Prefix>>,
+    }
+}
+
+section! {
+    /// `[drain]`
+    DrainDraft {
+        mmdb: Vec<Given<PathBuf>>,
     }
 }
 
@@ -210,6 +218,8 @@ pub struct Draft {
     pub interfaces: Vec<(Place, InterfaceDraft)>,
     /// `[[migration]]`, each with the place of its heading.
     pub migrations: Vec<(Place, MigrationDraft)>,
+    /// `[drain]`
+    pub drain: DrainDraft,
     /// What the command line says of all interfaces.
     pub every_interface: InterfaceDraft,
     /// `[limits]`
@@ -243,6 +253,7 @@ impl Draft {
             dnstap,
             interfaces,
             migrations,
+            drain: self.drain.or(under.drain),
             every_interface: self.every_interface.or(under.every_interface),
             limits: self.limits.or(under.limits),
             clickhouse: self.clickhouse.or(under.clickhouse),
@@ -260,6 +271,7 @@ impl Draft {
             keys.extend(fields.into_iter().map(|field| format!("{section}.{field}")));
         };
         add("sensor", self.sensor.changed(&other.sensor));
+        add("drain", self.drain.changed(&other.drain));
         add("limits", self.limits.changed(&other.limits));
         add("clickhouse", self.clickhouse.changed(&other.clickhouse));
         add("spool", self.spool.changed(&other.spool));

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::document::{Document, Section};
 use super::draft::{
-    ClickHouseDraft, DnstapDraft, Draft, InterfaceDraft, LimitsDraft, LogDraft, MetricsDraft, MigrationDraft,
-    PrivacyDraft, ProcessDraft, SensorDraft, SpoolDraft,
+    ClickHouseDraft, DnstapDraft, Draft, DrainDraft, InterfaceDraft, LimitsDraft, LogDraft, MetricsDraft,
+    MigrationDraft, PrivacyDraft, ProcessDraft, SensorDraft, SpoolDraft,
 };
 use super::place::Fault;
 use super::value;
@@ -34,6 +34,9 @@ pub fn read(file: Arc<str>, text: &str) -> Result<Read, Fault> {
         dnstap: document.sections("dnstap", dnstap),
         interfaces: document.sections("interface", interface),
         migrations: document.sections("migration", migration),
+        drain: document.section("drain", |section| DrainDraft {
+            mmdb: section.texts("mmdb", r#""/usr/share/GeoIP/GeoLite2-ASN.mmdb""#, value::path),
+        }),
         every_interface: InterfaceDraft::default(),
         limits: document.section("limits", limits),
         clickhouse: document.section("clickhouse", clickhouse),
@@ -107,6 +110,7 @@ fn migration(section: &mut Section<'_, '_>) -> MigrationDraft {
         cutover: section.text("cutover", r#""2026-03-01T09:30:00Z""#, value::instant),
         parent_ns_ttl: section.text("parent_ns_ttl", r#""2d""#, value::ttl),
         ds_ttl: section.text("ds_ttl", r#""1d" or "off""#, value::ds_ttl),
+        target_ttl: section.text("target_ttl", r#""5m""#, value::ttl),
         quiet_period: section.text("quiet_period", r#""24h""#, value::ttl),
         near_zero: section.number("near_zero", 0..=1_000_000_000),
         new_verified: section.flag("new_verified"),

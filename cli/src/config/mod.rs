@@ -22,7 +22,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use draft::Draft;
-use options::{DrainSettings, RunOptions};
+use options::{DrainSettings, ReplaySettings, RunOptions};
 use place::{Fault, Place};
 use reload::Reloader;
 use world::{Purpose, World};
@@ -72,6 +72,15 @@ pub fn check(path: &Path) -> Result<Settled, Error> {
 pub fn drain(path: &Path) -> Result<Settled<DrainSettings>, Error> {
     let (draft, faults) = read(path).map_err(Error::Config)?;
     settle::settle_drain(draft, &World::here(Purpose::Reload), faults).map_err(Error::Config)
+}
+
+/// What a replay takes of a file; it need have no migration.
+///
+/// # Errors
+/// [`Error::Config`] with all that is wrong.
+pub fn replay(path: &Path) -> Result<Settled<ReplaySettings>, Error> {
+    let (draft, faults) = read(path).map_err(Error::Config)?;
+    settle::settle_replay(draft, &World::here(Purpose::Reload), faults).map_err(Error::Config)
 }
 
 /// What file and command line say, and what is wrong in the file; or why it cannot be read at all.

@@ -10,6 +10,7 @@ use lowtide_proto::NameBuf;
 use lowtide_store::spool::WhenFull;
 use tracing::level_filters::LevelFilter;
 
+use super::place::Given;
 use crate::args::clickhouse::ConnectionArgs;
 
 /// What `lowtide run` does.
@@ -64,6 +65,19 @@ pub struct DrainSettings {
     pub migrations: Vec<Migration>,
     /// The ports of DNS, 53 among them.
     pub ports: Vec<u16>,
+    /// Databases that say where clients are.
+    pub mmdb: Vec<Given<PathBuf>>,
+}
+
+/// What `lowtide replay` takes of a file.
+#[derive(Clone, Debug, Default)]
+pub struct ReplaySettings {
+    /// What moves from where to where.
+    pub migrations: Vec<Migration>,
+    /// The ports of DNS, 53 among them.
+    pub ports: Vec<u16>,
+    /// Zones with an account of their own.
+    pub zones: Vec<NameBuf>,
 }
 
 /// A socket that takes dnstap.

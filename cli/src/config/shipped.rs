@@ -12,7 +12,7 @@ use super::world::{Purpose, World};
 const SHIPPED: &str = include_str!("../../../deploy/lowtide.toml");
 
 /// Options without a default, or with one of the machine: what stands in the file is an example.
-const EXAMPLES: [&str; 22] = [
+const EXAMPLES: [&str; 23] = [
     "sensor.name",
     "sensor.threads",
     "dnstap.owner",
@@ -28,6 +28,7 @@ const EXAMPLES: [&str; 22] = [
     "migration.new",
     "migration.cutover",
     "migration.parent_ns_ttl",
+    "migration.target_ttl",
     "clickhouse.password_file",
     "clickhouse.ca",
     "clickhouse.cert",

@@ -35,6 +35,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
+use lowtide_aggregate::drain::Visitors;
 use lowtide_aggregate::names::PARTITIONS;
 use lowtide_aggregate::{Accounts, Configuration, Coverage, EventBatch, MatcherLimits, Windows, ZoneMap};
 use lowtide_decode::{Decoder, DecoderLimits, Ports};
@@ -174,6 +175,7 @@ impl Running {
             })?);
             ways.push((full, empty));
         }
+        let visitors = (taps.len() + captures.len() > 1).then(|| Arc::new(Visitors::default()));
         let new_producer = |name: &str| {
             let lanes = ways
                 .iter()
@@ -185,7 +187,11 @@ impl Running {
             let fan = Fan::new(accounts, lanes, Some(marks), &opened::anonymisation(&options.privacy));
             let decoder = Decoder::new(Ports::new(&options.ports), DecoderLimits::default());
             let coverage = Coverage::new(nanos(options.interval));
-            Producer::new(name, decoder, coverage, fan, options.lateness, shared)
+            Producer::new(name, decoder, coverage, fan, options.lateness, shared).watching(
+                &options.migrations,
+                nanos(options.interval),
+                visitors.as_ref(),
+            )
         };
         let query_timeout = i64::try_from(nanos(options.query_timeout)).unwrap_or(i64::MAX);
         let limits = MatcherLimits { query_timeout, outstanding: options.limits.outstanding };

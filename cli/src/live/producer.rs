@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use lowtide_aggregate::drain::{Migration, Visitors, Watch};
 use lowtide_aggregate::{Coverage, Matcher, MatcherLimits, MessageCounts};
 use lowtide_decode::{Decoder, Sink};
 use lowtide_proto::dnstap::DnstapFrame;
@@ -21,6 +22,9 @@ pub const TICK: Duration = Duration::from_secs(1);
 /// What a tick counts for at most. When the process was stopped for a while, what waits in the sockets is older than
 /// that, and must be read before anything expires.
 const LONGEST_TICK: Duration = Duration::from_millis(1_500);
+
+/// Frames between two looks whether so many rows of migrations wait that they are to be handed over.
+const LOOK_FRAMES: u32 = 1_024;
 
 /// What is outstanding of one source, in its own traffic time.
 pub struct Pairing {
@@ -74,6 +78,7 @@ struct Tally<'a> {
     coverage: &'a mut Coverage,
     matcher: &'a mut Matcher,
     fan: &'a mut Fan,
+    watch: Option<&'a mut Watch>,
 }
 
 impl Sink for Tally<'_> {
@@ -81,7 +86,13 @@ impl Sink for Tally<'_> {
     fn observe(&mut self, observation: &Observation<'_>) {
         self.messages.count(observation);
         let server = observation.server.address;
-        if !server.to_canonical().is_unspecified() {
+        let mut is_watched = false;
+        if let Some(watch) = &mut self.watch {
+            let time = self.coverage.credible(observation.time);
+            let fan = &mut *self.fan;
+            is_watched = watch.observe_as(self.source, observation, time, |client| fan.client(client));
+        }
+        if !is_watched && !server.to_canonical().is_unspecified() {
             self.coverage.server(self.source, server, observation.time);
         }
         self.matcher.observe(observation, self.fan);
@@ -96,6 +107,10 @@ pub struct Producer {
     messages: MessageCounts,
     coverage: Coverage,
     fan: Fan,
+    /// Who asks the servers of migrations; `None` without migrations.
+    watch: Option<Watch>,
+    /// Frames until it is looked whether too many rows of that wait.
+    unlooked: u32,
     shared: Arc<Shared>,
     /// How long frames may be late.
     lateness: Duration,
@@ -122,6 +137,8 @@ impl Producer {
             messages: MessageCounts::default(),
             coverage,
             fan,
+            watch: None,
+            unlooked: LOOK_FRAMES,
             shared: Arc::clone(shared),
             lateness,
             closes: 0,
@@ -132,6 +149,20 @@ impl Producer {
         producer.coverage.set_clock(clock::now());
         producer.learn_settings();
         producer
+    }
+
+    /// The same, which makes rows of migrations in intervals of `width` nanoseconds; producers that may see the same clients share
+    /// `visitors`.
+    pub fn watching(
+        mut self,
+        migrations: &[Migration],
+        width: u64,
+        visitors: Option<&Arc<Visitors>>,
+    ) -> Self {
+        if !migrations.is_empty() {
+            self.watch = Some(Watch::rows_alone(migrations.to_vec(), width, visitors.cloned()));
+        }
+        self
     }
 
     fn learn_settings(&mut self) {
@@ -185,6 +216,7 @@ impl Producer {
             coverage: &mut self.coverage,
             matcher: &mut pairing.matcher,
             fan: &mut self.fan,
+            watch: self.watch.as_mut(),
         };
         (&mut self.decoder, tally)
     }
@@ -200,6 +232,26 @@ impl Producer {
         }
         if Shared::is_much(self.coverage.rows()) {
             self.cover();
+        }
+        self.unlooked -= 1;
+        if self.unlooked == 0 {
+            self.unlooked = LOOK_FRAMES;
+            if self.watch.as_ref().is_some_and(Watch::is_full) {
+                self.hand_over(Timestamp(u64::MAX));
+                self.cover();
+            }
+        }
+    }
+
+    /// Hands over rows of migrations of the intervals that began before `moment`, and what is said of their servers in coverage.
+    fn hand_over(&mut self, moment: Timestamp) {
+        if let Some(watch) = &mut self.watch {
+            watch.cover(&mut self.coverage);
+            let is_all = moment == Timestamp(u64::MAX);
+            let rows = if is_all { watch.close(moment) } else { watch.close_due(moment) };
+            if !rows.is_empty() {
+                self.shared.drain(rows);
+            }
         }
     }
 
@@ -259,6 +311,9 @@ impl Producer {
             self.closes = closes;
             marks.closed();
         }
+        // Before the windows of that interval are closed, but late enough for what is late.
+        let behind = crate::pipeline::nanos(self.lateness + TICK);
+        self.hand_over(Timestamp(clock::now().0.saturating_sub(behind)));
         let rows = self.coverage.close(Timestamp(u64::MAX));
         let mut counted = Counted::of(&self.name, &self.decoder, &self.messages, &self.fan.accounts);
         counted.outstanding = outstanding as u64;
@@ -269,6 +324,7 @@ impl Producer {
     /// Sends what is left. The shards end when all producers have.
     pub fn close(mut self) {
         self.publish(0);
+        self.hand_over(Timestamp(u64::MAX));
         self.fan.close();
     }
 }

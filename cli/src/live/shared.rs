@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Sender, bounded};
+use lowtide_aggregate::drain::{DrainRows, Gathered};
 use lowtide_aggregate::report::Transactions;
 use lowtide_aggregate::{Accounts, Coverage, CoverageRow, MessageCounts};
 use lowtide_decode::Decoder;
@@ -20,6 +21,9 @@ const CLOSING: Duration = Duration::from_secs(10);
 /// Rows of coverage that may wait for the end of their interval. Sources that make up the times of their frames could fill
 /// the memory with them.
 const MAX_ROWS: usize = 20_000;
+
+/// Rows of migrations that may wait for the end of their interval; one takes about 300 octets.
+const MAX_ASKED: usize = 200_000;
 
 /// What happens to the thread that watches over the others.
 #[derive(Debug)]
@@ -114,6 +118,7 @@ pub struct Shared {
     /// Set when the run is to end: producers read what is there and return.
     pub stopping: AtomicBool,
     coverage: Mutex<Coverage>,
+    asked: Mutex<Gathered>,
     producers: Mutex<Vec<Slot>>,
     closes: AtomicU64,
     settings: Mutex<Settings>,
@@ -131,6 +136,7 @@ impl Shared {
             happenings,
             stopping: AtomicBool::new(false),
             coverage: Mutex::new(coverage),
+            asked: Mutex::default(),
             producers: Mutex::new(Vec::new()),
             closes: AtomicU64::new(0),
             settings: Mutex::new(settings),
@@ -178,6 +184,23 @@ impl Shared {
         if waiting > MAX_ROWS {
             self.ask_to_close();
         }
+    }
+
+    /// Takes a producer's rows of migrations. When there are too many, it waits until they are on their way.
+    pub fn drain(&self, rows: DrainRows) {
+        let waiting = {
+            let mut asked = lock(&self.asked);
+            asked.add(rows);
+            asked.rows()
+        };
+        if waiting > MAX_ASKED {
+            self.ask_to_close();
+        }
+    }
+
+    /// The rows of migrations that wait for the end of their interval.
+    pub fn asked(&self) -> MutexGuard<'_, Gathered> {
+        lock(&self.asked)
     }
 
     /// Whether a producer has so many rows of coverage that it must not wait until it publishes.

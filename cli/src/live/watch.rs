@@ -212,9 +212,10 @@ impl Watch {
     pub fn close(&mut self, moment: Timestamp) {
         self.mark(&Mark::Close(moment));
         let rows = self.shared.coverage().close(moment);
+        let asked = self.shared.asked().close(moment);
         // Only after the rows: a source is known before there are rows of it.
         let sources = self.shared.sources.take_new().into_iter().map(Recorded::Source);
-        for recorded in sources.chain([Recorded::Coverage(rows)]) {
+        for recorded in sources.chain([Recorded::Coverage(rows, asked)]) {
             // A recorder that failed has said so.
             let _ = self.rows.send(recorded);
         }

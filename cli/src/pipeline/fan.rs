@@ -4,6 +4,7 @@
 //! When rows are recorded it also says, at their place in the order of events, which zones were learnt.
 
 use std::collections::BTreeSet;
+use std::net::Ipv6Addr;
 
 use crossbeam::channel::{Receiver, Sender};
 use lowtide_aggregate::anonymise::{Anonymisation, Anonymiser};
@@ -166,6 +167,12 @@ impl Fan {
     /// Nothing counted yet.
     pub fn new(accounts: Accounts, lanes: Vec<Lane>, marks: Option<Marks>, clients: &Anonymisation) -> Self {
         Self { accounts, lanes, marks, anonymiser: Anonymiser::new(clients) }
+    }
+
+    /// What is stored in the place of a client's address.
+    #[inline]
+    pub fn client(&mut self, address: Ipv6Addr) -> Ipv6Addr {
+        self.anonymiser.client(address)
     }
 
     /// Closes the windows that ended by `moment`.

@@ -8,6 +8,7 @@ pub mod fan;
 pub mod replay;
 pub mod shard;
 mod sight;
+mod witness;
 
 use std::time::Duration;
 

@@ -14,6 +14,9 @@
 //!
 //! When rows are recorded, this thread also says, at their place in the order of events, which zones were learnt and
 //! which windows are over. So the rows do not depend on the number of threads either.
+//!
+//! When migrations are configured, the same thread shows each message to a [`Witness`] as well: for their verdicts, and for the rows of
+//! who asked whom, which go to the recorder with the coverage.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -22,6 +25,7 @@ use std::time::Duration;
 
 use crossbeam::channel::{Sender, bounded};
 use lowtide_aggregate::anonymise::Anonymisation;
+use lowtide_aggregate::drain::{DrainRows, Migration, Origin, Watch};
 use lowtide_aggregate::names::PARTITIONS;
 use lowtide_aggregate::report::{Damaged, Input, Report};
 use lowtide_aggregate::summary::{self, Counted, rfc3339};
@@ -33,6 +37,7 @@ use lowtide_store::recorder::Recorded;
 
 use super::fan::{Counting, Fan, Lane, Marks};
 use super::shard::{QUEUE, Shard, count_batches};
+use super::witness::Witness;
 use super::{Recording, nanos};
 use crate::error::Error;
 use crate::progress::Progress;
@@ -56,6 +61,10 @@ pub struct ReplayOptions {
     pub max_names: usize,
     /// The configured zones.
     pub zones: Vec<NameBuf>,
+    /// What moves from where to where.
+    pub migrations: Vec<Migration>,
+    /// How long a file may show nothing until its silence proves nothing about migrations.
+    pub max_silence: Duration,
 }
 
 /// Frames between two looks at the progress.
@@ -63,6 +72,9 @@ const PROGRESS_FRAMES: u64 = 16_384;
 
 /// Rows of coverage that may wait for their interval's end.
 const MAX_COVERAGE: usize = 4_096;
+
+/// Frames between two looks whether so many rows of migrations wait that they are to be handed out.
+const LOOK_FRAMES: u64 = 1_024;
 
 /// Reads all files as one timeline and gives the account of it; with `recording`, the rows for the store as well. Damage to an input is not an error: it stands in the
 /// report's [`Input`] and what was readable is counted.
@@ -134,12 +146,16 @@ struct Tally {
     messages: MessageCounts,
     matcher: Matcher,
     fan: Fan,
+    witness: Option<Witness>,
 }
 
 impl Sink for Tally {
     #[inline]
     fn observe(&mut self, observation: &Observation<'_>) {
         self.messages.count(observation);
+        if let Some(witness) = &mut self.witness {
+            witness.observe(observation);
+        }
         self.matcher.observe(observation, &mut self.fan);
     }
 }
@@ -163,6 +179,14 @@ impl Read {
         let width = nanos(options.interval);
         let zones = || ZoneMap::new(options.zones.iter().map(|zone| zone.wire().to_vec()));
         let query_timeout = i64::try_from(nanos(options.query_timeout)).unwrap_or(i64::MAX);
+        let witness = (!options.migrations.is_empty()).then(|| {
+            let migrations = options.migrations.clone();
+            let watch = match recording {
+                Some(_) => Watch::recording(migrations, width),
+                None => Watch::new(migrations),
+            };
+            Witness::new(watch, options.files.len(), None, nanos(options.max_silence))
+        });
         Self {
             timeline,
             decoder: Decoder::new(Ports::new(&options.ports), DecoderLimits::default()),
@@ -175,6 +199,7 @@ impl Read {
                     recording.map(|_| Marks::new(width, zones())),
                     &Anonymisation::Keep,
                 ),
+                witness,
             },
             coverage: recording.map(|recording| (Coverage::new(width), recording.rows.clone())),
         }
@@ -190,15 +215,23 @@ impl Read {
         while let Some((input, record)) = self.timeline.next() {
             last = record.time();
             let octets = record.octets();
+            if let Some(witness) = &mut self.tally.witness {
+                witness.turn_to(input);
+            }
             match record {
                 Record::Packet(packet) => self.decoder.packet(&packet, &mut self.tally),
                 Record::Dnstap(frame) => self.decoder.dnstap(&frame, &mut self.tally),
+            }
+            let mut is_full = false;
+            if let Some(witness) = &mut self.tally.witness {
+                witness.frame(last, &self.decoder);
+                is_full = frames.is_multiple_of(LOOK_FRAMES) && witness.watch.is_full();
             }
             if let Some((coverage, _)) = &mut self.coverage {
                 let messages = self.tally.messages.queries + self.tally.messages.responses;
                 coverage.frame(input, last, octets, messages);
                 // Frames without DNS move no matcher's clock, but make rows of coverage.
-                let is_full = coverage.rows() > MAX_COVERAGE;
+                is_full |= coverage.rows() > MAX_COVERAGE;
                 let due = self.tally.matcher.settled().zip(self.tally.fan.marks.as_mut());
                 if let Some(moment) = due.and_then(|(settled, marks)| marks.due(settled)) {
                     self.close_windows(moment)?;
@@ -224,7 +257,12 @@ impl Read {
     fn close_windows(&mut self, moment: Timestamp) -> Result<(), Error> {
         self.tally.fan.close_windows(moment);
         let Some((coverage, rows)) = &mut self.coverage else { return Ok(()) };
-        rows.send(Recorded::Coverage(coverage.close(moment)))
+        let mut asked = DrainRows::default();
+        if let Some(witness) = &mut self.tally.witness {
+            witness.watch.cover(coverage);
+            asked = witness.watch.close(moment);
+        }
+        rows.send(Recorded::Coverage(coverage.close(moment), asked))
             .map_err(|_| Error::Failed("the rows for ClickHouse are no longer taken".to_owned()))
     }
 
@@ -236,8 +274,13 @@ impl Read {
             matcher: self.tally.matcher.counters(),
         };
         let counts = self.decoder.counts();
+        let inputs = self.timeline.inputs();
+        let judged =
+            self.tally.witness.as_ref().map(|witness| witness.judged(&inputs, None, &|_| Origin::default()));
+        let migrations = judged.map(|told| told.report.migrations).unwrap_or_default();
         Report {
-            inputs: self.inputs(),
+            inputs: inputs.into_iter().map(input).collect(),
+            migrations,
             frame_fates: counts.fates().map(|(fate, count)| (fate.as_str(), count)).collect(),
             frame_defects: nonzero(counts.defects().map(|(defect, count)| (defect.as_str(), count))),
             reassembly: self.reassembly(),
@@ -258,24 +301,21 @@ impl Read {
         let streams = self.decoder.streams().iter().map(|(name, count)| (format!("tcp_{name}"), count));
         fragments.chain(streams).filter(|&(_, count)| count > 0).collect()
     }
+}
 
-    fn inputs(&self) -> Vec<Input> {
-        let input = |input: lowtide_capture::Input| {
-            let summary = &input.summary;
-            Input {
-                path: input.path.display().to_string(),
-                format: summary.format_name(),
-                link_type: summary.link_type_names(),
-                frames: summary.frames,
-                bytes: summary.bytes,
-                first: summary.first.map(rfc3339),
-                last: summary.last.map(rfc3339),
-                damaged: summary
-                    .damaged
-                    .map(|damage| Damaged { offset: damage.offset, reason: damage.reason.to_string() }),
-            }
-        };
-        self.timeline.inputs().into_iter().map(input).collect()
+fn input(input: lowtide_capture::Input) -> Input {
+    let summary = &input.summary;
+    Input {
+        path: input.path.display().to_string(),
+        format: summary.format_name(),
+        link_type: summary.link_type_names(),
+        frames: summary.frames,
+        bytes: summary.bytes,
+        first: summary.first.map(rfc3339),
+        last: summary.last.map(rfc3339),
+        damaged: summary
+            .damaged
+            .map(|damage| Damaged { offset: damage.offset, reason: damage.reason.to_string() }),
     }
 }
 

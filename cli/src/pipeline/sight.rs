@@ -34,6 +34,8 @@ pub struct Sight {
     spans: Vec<Span>,
     lost: Vec<(Span, &'static str)>,
     servers: HashSet<Ipv6Addr>,
+    /// Of those, the ones shown last, each at a place that its last bits say.
+    recent: [u128; 8],
 }
 
 /// One file with what is known of it at its end.
@@ -99,8 +101,14 @@ impl Sight {
     /// A message from or to a server was seen, beside it.
     #[inline]
     pub fn server(&mut self, server: Ipv6Addr) {
-        if self.servers.len() < MAX_SERVERS {
-            self.servers.insert(server);
+        let bits = server.to_bits();
+        if let Some(recent) = self.recent.get_mut((bits % 8) as usize)
+            && *recent != bits
+        {
+            *recent = bits;
+            if self.servers.len() < MAX_SERVERS {
+                self.servers.insert(server);
+            }
         }
     }
 

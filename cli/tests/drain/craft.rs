@@ -28,6 +28,37 @@ impl Capture {
         self
     }
 
+    /// A client asks a server for a zone's NS set at this minute, and is answered with one name and a TTL in seconds.
+    pub fn ask_ns(
+        mut self,
+        minute: u64,
+        (client, server): ([u8; 4], [u8; 4]),
+        zone: &str,
+        ns: &str,
+        ttl: u32,
+    ) -> Self {
+        let mut question = question(zone);
+        let kind = question.len() - 3;
+        question[kind] = 2;
+        let second = MIDNIGHT + minute * 60;
+        let query = [&[0, 7, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0][..], &question].concat();
+        let data = self::question(ns);
+        let data = &data[..data.len() - 4];
+        let length = u16::try_from(data.len()).unwrap();
+        let answer = [
+            &[0, 7, 0x84, 0, 0, 1, 0, 1, 0, 0, 0, 0][..],
+            &question,
+            &[0xc0, 12, 0, 2, 0, 1],
+            &ttl.to_be_bytes(),
+            &length.to_be_bytes(),
+            data,
+        ]
+        .concat();
+        self.frames.push((second, udp((client, 4_242), (server, 53), &query)));
+        self.frames.push((second, udp((server, 53), (client, 4_242), &answer)));
+        self
+    }
+
     /// What shows that the tap is alive, every ten minutes: somebody asks another server for another name.
     pub fn alive(mut self, from: u64, to: u64) -> Self {
         for minute in (from..=to).step_by(10) {

@@ -8,6 +8,8 @@
 
 mod craft;
 mod recording;
+mod residual;
+mod ttls;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -113,7 +115,7 @@ fn silence_that_was_watched_is_drained_and_exits_with_0() {
     let page = String::from_utf8(output.stdout).unwrap();
     for part in [
         "as of 2026-03-01 06:00:00 UTC · 1 input",
-        "\n  drained\n",
+        "\n  drained  the old servers can be switched off\n",
         "✓ 192.0.2.53 was asked nothing",
         "cutover       2026-03-01 01:00:00 UTC",
         "last query    2026-03-01 01:30:00 UTC",

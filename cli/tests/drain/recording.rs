@@ -27,9 +27,22 @@ fn servers_and_clients_are_counted_as_tshark_counts_them() {
                 (client["address"].as_str().unwrap().to_owned(), figures)
             })
             .collect();
+        // There are so few names that all of them are told.
+        let wanted = &server["wanted"];
+        assert_eq!(wanted["other_queries"], 0);
+        let names: serde_json::Map<String, Value> = wanted["names"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|of| {
+                let name = format!("{} {}", of["qname"].as_str().unwrap(), of["qtype"].as_str().unwrap());
+                (name, serde_json::json!([of["queries"], of["last_seen"]]))
+            })
+            .collect();
         let key = format!("{} {}", server["zone"].as_str().unwrap(), server["address"].as_str().unwrap());
         let figures = serde_json::json!({
             "queries": server["queries"], "last_query": server["last_query"], "clients": clients,
+            "wanted": names,
         });
         seen.insert(key, figures);
     }

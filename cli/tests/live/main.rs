@@ -22,6 +22,7 @@ mod away;
 mod full;
 mod guarded;
 mod message;
+mod migrations;
 mod place;
 mod rows;
 mod sender;

@@ -1,12 +1,13 @@
 //! Clients' addresses, where they are not to be known: in no row, no segment and no line of the log.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 
 use lowtide_store::segment::Segment;
 
 use crate::message::{Asked, SECOND, now};
+use crate::migrations::PLAN;
 use crate::place::Place;
 use crate::rows::Rows;
 use crate::support::{Server, skipped};
@@ -47,7 +48,8 @@ fn clients(server: &Server, database: &str, privacy: &str, key: Option<&str>) ->
     let mut place = Place::new(None);
     let file = place.folder.path().join("key");
     std::fs::write(&file, key.unwrap_or_default()).unwrap();
-    place.configure(&privacy.replace("KEY", file.to_str().unwrap()));
+    // Of the clients of a migration there are rows of their own.
+    place.configure(&format!("{}{PLAN}", privacy.replace("KEY", file.to_str().unwrap())));
     let mut run = place.start();
     let mut sender = place.sender();
     let time = now() - 20 * SECOND;
@@ -71,7 +73,10 @@ fn clients(server: &Server, database: &str, privacy: &str, key: Option<&str>) ->
             assert!(!text.contains(&client.to_string()), "{table}: {text}");
         }
     }
-    (known, clients.lines().map(str::to_owned).collect())
+    let clients: Vec<String> = clients.lines().map(str::to_owned).collect();
+    let asked = rows.query("SELECT DISTINCT lowtideAddress(client) AS client FROM drain ORDER BY client");
+    assert_eq!(asked.lines().map(str::to_owned).collect::<BTreeSet<_>>(), clients.iter().cloned().collect());
+    (known, clients)
 }
 
 /// How many leading bits two addresses share.

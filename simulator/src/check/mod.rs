@@ -114,6 +114,7 @@ fn configured(of: &Parameters, truth: &Truth) -> Migration {
         cutover: Some(of.at(of.plan.cutover)),
         parent_ns_ttl: u64::from(of.parent.ns_ttl) * SECOND,
         ds_ttl: u64::from(of.parent.ds_ttl) * SECOND,
+        target_ttl: None,
         quiet_period: of.quiet_period * SECOND,
         near_zero: 0,
         // An operator who looks sees it.

@@ -22,6 +22,7 @@ fn migration() -> Migration {
         cutover: Some(Timestamp(CUTOVER)),
         parent_ns_ttl: 48 * HOUR,
         ds_ttl: 0,
+        target_ttl: None,
         quiet_period: 24 * HOUR,
         near_zero: 0,
         new_verified: true,

@@ -69,11 +69,16 @@ impl Minutes {
         (self.0.len() / 6).clamp(1, 5)
     }
 
-    /// By how much the greatest median is above the least, once warm; `None` where that is not two minutes.
+    /// By how much the greatest peak of some minutes is above the least, once warm; `None` where there are no two of them. Memory goes up
+    /// and down with the intervals that are open, every minute and in no step with the minutes here: so peaks of several are compared,
+    /// of five or of half of what there is.
     pub fn growth(&self) -> Option<f64> {
-        let medians: Vec<f64> = self.0.iter().skip(self.warm_up()).map(Rounds::median).collect();
-        let least = medians.iter().copied().reduce(f64::min)?;
-        let greatest = medians.iter().copied().reduce(f64::max)?;
-        (medians.len() > 1).then_some(greatest / least - 1.0)
+        let warm = self.0.get(self.warm_up()..)?;
+        let some = (warm.len() / 2).clamp(1, 5);
+        let peak = |minutes: &[Rounds]| minutes.iter().map(Rounds::max).reduce(f64::max);
+        let peaks: Vec<f64> = warm.chunks_exact(some).filter_map(peak).collect();
+        let least = peaks.iter().copied().reduce(f64::min)?;
+        let greatest = peaks.iter().copied().reduce(f64::max)?;
+        (peaks.len() > 1).then_some(greatest / least - 1.0)
     }
 }

@@ -5,11 +5,13 @@ use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use super::Settling;
+use super::{Settling, given_list};
+use crate::config::draft::DrainDraft;
 use crate::config::options::AddressKey;
 use crate::config::place::{Given, Place};
 use crate::config::world::Purpose;
 use crate::error::said;
+use crate::origin::Origins;
 
 /// Octets of a key, and of it in hexadecimal digits.
 const KEY: usize = 32;
@@ -66,6 +68,18 @@ impl Settling<'_> {
             self.fault(&file.place, text);
         }
         key.map(AddressKey)
+    }
+
+    /// Databases of where addresses are, which a live run does not read.
+    pub(super) fn databases(&mut self, draft: DrainDraft) {
+        if self.world.purpose != Purpose::Check {
+            return;
+        }
+        for file in given_list(draft.mmdb) {
+            if let Err(text) = Origins::default().read(&file.value) {
+                self.fault(&file.place, text);
+            }
+        }
     }
 
     /// A directory that is there or can be made.

@@ -71,6 +71,7 @@ impl Settling<'_> {
                 cutover: draft.cutover.map(|cutover| cutover.value),
                 parent_ns_ttl: nanos(value(draft.parent_ns_ttl, PARENT_NS_TTL)),
                 ds_ttl: value(draft.ds_ttl, None).map_or(0, nanos),
+                target_ttl: draft.target_ttl.map(|given| nanos(given.value)),
                 quiet_period: nanos(value(draft.quiet_period, QUIET_PERIOD)),
                 near_zero: value(draft.near_zero, 0),
                 new_verified: value(draft.new_verified, false),

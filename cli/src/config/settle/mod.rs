@@ -20,8 +20,8 @@ use super::draft::{
     SensorDraft, SpoolDraft,
 };
 use super::options::{
-    DrainSettings, Identity, Limits, LogFormat, LogOptions, Privacy, ProcessOptions, RunOptions,
-    SpoolSettings,
+    DrainSettings, Identity, Limits, LogFormat, LogOptions, Privacy, ProcessOptions, ReplaySettings,
+    RunOptions, SpoolSettings,
 };
 use super::place::{Fault, Given, Place};
 use super::world::{self, Purpose, World};
@@ -71,7 +71,23 @@ pub fn settle_drain(
     }
     let ports = settling.sensor(draft.sensor).ports;
     let migrations = settling.migrations(draft.migrations);
-    settling.settled(DrainSettings { migrations, ports })
+    let mmdb = given_list(draft.drain.mmdb);
+    settling.settled(DrainSettings { migrations, ports, mmdb })
+}
+
+/// The same for a replay, which needs nothing of a file.
+///
+/// # Errors
+/// All that is wrong, in the order of the file.
+pub fn settle_replay(
+    draft: Draft,
+    world: &World,
+    faults: Vec<Fault>,
+) -> Result<Settled<ReplaySettings>, Vec<Fault>> {
+    let mut settling = Settling { world, faults, warnings: Vec::new() };
+    let sensor = settling.sensor(draft.sensor);
+    let migrations = settling.migrations(draft.migrations);
+    settling.settled(ReplaySettings { migrations, ports: sensor.ports, zones: sensor.zones })
 }
 
 struct Settling<'w> {
@@ -129,6 +145,7 @@ impl Settling<'_> {
                 }
             }
         }
+        self.databases(draft.drain);
         let limits = self.limits(draft.limits);
         let metrics_place = draft.metrics.listen.as_ref().map(|given| given.place.clone());
         let metrics = self.metrics(draft.metrics);

@@ -16,10 +16,10 @@ fn drain(text: &str) -> Result<DrainSettings, Vec<String>> {
 fn what_is_said_reaches_the_migration_and_the_sensor() {
     let text = format!(
         "[sensor]\nservers = ['198.51.100.1']\nports = [5353]\n{RIGHT}new = ['ns1.New.example = ::ffff:198.51.100.1', '2001:db8::2']\n\
-         cutover = '2026-03-01T10:30:00+01:00'\nparent_ns_ttl = '2d'\nds_ttl = '1d'\nquiet_period = '7d'\nnear_zero = 3\n\
+         cutover = '2026-03-01T10:30:00+01:00'\nparent_ns_ttl = '2d'\nds_ttl = '1d'\ntarget_ttl = '5m'\nquiet_period = '7d'\nnear_zero = 3\n\
          set_apart = ['192.0.2.7', '::ffff:203.0.113.0/120', '2001:db8:1::/48']\n"
     );
-    let DrainSettings { migrations, ports } = drain(&text).unwrap();
+    let DrainSettings { migrations, ports, .. } = drain(&text).unwrap();
     assert_eq!(ports, [53, 5353]);
     let one = &migrations[0];
     let mapped = |text: &str| text.parse::<std::net::Ipv4Addr>().unwrap().to_ipv6_mapped();
@@ -32,6 +32,7 @@ fn what_is_said_reaches_the_migration_and_the_sensor() {
         (one.parent_ns_ttl, one.ds_ttl, one.quiet_period, one.near_zero),
         (48 * hour, 24 * hour, 168 * hour, 3)
     );
+    assert_eq!(one.target_ttl, Some(300_000_000_000));
     for (address, apart) in [("192.0.2.7", true), ("192.0.2.8", false), ("203.0.113.9", true)] {
         assert_eq!(one.is_apart(mapped(address)), apart, "{address}");
     }
@@ -48,6 +49,7 @@ fn what_is_said_reaches_the_migration_and_the_sensor() {
 fn defaults_of_a_migration() {
     let one = &drain(RIGHT).unwrap().migrations[0];
     let hour = 3_600_000_000_000;
+    assert_eq!(one.target_ttl, None);
     assert_eq!((one.cutover, one.ds_ttl, one.quiet_period, one.near_zero), (None, 0, 24 * hour, 0));
     assert!(one.new.is_empty() && one.set_apart.is_empty());
     assert_eq!(drain(&format!("{RIGHT}ds_ttl = '0s'")).unwrap().migrations[0].ds_ttl, 0);
@@ -98,6 +100,11 @@ fn what_is_wrong_is_told_with_its_key() {
             "l.toml:5:11: migration[0].cutover: '2026-03-01 09:30': not an RFC 3339 time, such as 2026-03-01T09:30:00Z",
         ),
         (
+            &format!("{RIGHT}target_ttl = '5'\ntarget_tll = '5m'"),
+            "l.toml:5:14: migration[0].target_ttl: '5': write a number and its unit, such as 500ms, 5s, 1m30s or 24h\n\
+             l.toml:6:1: migration[0].target_tll: there is no such key; did you mean target_ttl?",
+        ),
+        (
             &format!(
                 "{RIGHT}set_apart = ['192.0.2.7/33', '192.0.2.7/24', '0.0.0.0/0', '::/16', '2000::/3', 'all']"
             ),
@@ -120,6 +127,24 @@ fn what_is_wrong_is_told_with_its_key() {
         let expect: Vec<String> = expect.split('\n').map(str::to_owned).collect();
         assert_eq!(drain(text).map(|settings| format!("{settings:?}")), Err(expect), "{text}");
     }
+}
+
+#[test]
+fn databases_are_looked_at_when_a_file_is_checked() {
+    let text =
+        format!("[drain]\nmmdb = ['/no/such.mmdb', '{}/Cargo.toml']\n{RIGHT}", env!("CARGO_MANIFEST_DIR"));
+    let faults = lines(&settled(&text, &world(Purpose::Check)).unwrap_err());
+    assert_eq!(faults[0], "l.toml:2:9: drain.mmdb[0]: cannot read /no/such.mmdb: No such file or directory");
+    assert!(
+        faults[1].starts_with("l.toml:2:26: drain.mmdb[1]: ") && faults[1].contains("is no MaxMind database")
+    );
+    assert_eq!(faults.len(), 2);
+    // A live run does not need them, and `lowtide drain` says it when it reads them.
+    right(&format!("{text}{SOURCE}"));
+    assert_eq!(drain(&text).unwrap().mmdb.len(), 2);
+    let expect =
+        "l.toml:2:8: drain.mmdb: must be a list such as [\"/usr/share/GeoIP/GeoLite2-ASN.mmdb\"], not a text";
+    assert_eq!(drain(&format!("[drain]\nmmdb = 'a'\n{RIGHT}")).unwrap_err(), [expect]);
 }
 
 #[test]

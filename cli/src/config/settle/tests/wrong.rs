@@ -47,7 +47,7 @@ fn unknown_keys_and_sections_name_the_nearest() {
     check_section(
         "[frobnicate]",
         &[
-            "l.toml:1:2: frobnicate: there is no such section; the sections are clickhouse, dnstap, interface, limits, log, metrics, \
+            "l.toml:1:2: frobnicate: there is no such section; the sections are clickhouse, dnstap, drain, interface, limits, log, metrics, \
              migration, privacy, process, sensor, spool",
         ],
     );
