@@ -8,7 +8,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::authority::{Authority, MOVING, PARENT_TTL};
-use crate::load::{Load, Names};
+use crate::load::{ENDLESS, Load, Names};
 use crate::resolver::Resolver;
 use crate::sensor::Sensor;
 use crate::support::Server;
@@ -64,8 +64,10 @@ impl Bench {
         let at_old = Sensor::start(Party::Old, &path, &url);
         let at_new = Sensor::start(Party::New, &path, &url);
         let resolvers = Resolver::all(&world);
-        let mut bench = Self {
-            clients: Vec::new(),
+        let ask = |host| Load::at_resolver(&world, host, Names::All, "host", ENDLESS);
+        let clients = RESOLVERS.map(ask).into();
+        Self {
+            clients,
             _resolvers: resolvers,
             parent,
             old,
@@ -77,22 +79,24 @@ impl Bench {
             plan: path,
             _folder: folder,
             world,
-        };
-        bench.ask(Names::All, "host");
-        bench
+        }
     }
 
-    /// Clients begin to ask the resolvers, for names that nobody asked for before.
-    pub fn ask(&mut self, names: Names, label: &str) {
-        self.clients = RESOLVERS.map(|host| Load::at_resolver(&self.world, host, names, label)).into();
-    }
-
-    /// They stop. All their queries were answered, without an error.
+    /// The clients stop. All that they asked was answered, without an error.
     #[track_caller]
-    pub fn all_were_answered(&mut self) {
+    pub fn end_clients(&mut self) {
         for load in self.clients.drain(..) {
             let sent = load.end();
-            assert!(sent > 100, "{sent}");
+            assert!(sent > 200, "{sent}");
+        }
+    }
+
+    /// Clients ask every resolver for names that nobody asked for before, for longer than all TTLs. All is answered, without an error.
+    #[track_caller]
+    pub fn nobody_misses_it(&self) {
+        let ask = |host| Load::at_resolver(&self.world, host, Names::Moving, "later", 200);
+        for load in RESOLVERS.map(ask) {
+            load.finish();
         }
     }
 

@@ -28,7 +28,7 @@ impl Sensor {
         let spool = folder.path().join("spool").display().to_string();
         let plan = plan.display().to_string();
         let arguments = ["--interface", wire, "--sensor", wire, "--config", &plan, "--spool", &spool];
-        let more = ["--clickhouse", clickhouse, "--metrics", "off", "--interval", "2s", "--lateness", "1s"];
+        let more = ["--clickhouse", clickhouse, "--metrics", "off", "--interval", "4s", "--lateness", "1s"];
         let arguments = [&arguments[..], &more, &["--query-timeout", "1s", "--threads", "1"]].concat();
         let arguments = arguments.into_iter().map(str::to_owned).collect();
         let mut sensor = Self { wire, arguments, folder, live: None, dump: None, files: Vec::new() };

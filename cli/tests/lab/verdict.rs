@@ -121,11 +121,19 @@ impl Said {
         self.residual().map(|(key, client)| (key, client["queries"].as_u64().unwrap())).collect()
     }
 
-    /// The holes of all old servers, as from and to.
+    /// The holes of old servers, as from and to; those that touch are one.
     pub fn holes(&self) -> Vec<(jiff::Timestamp, jiff::Timestamp)> {
-        let servers = list(&self.0["servers"]).iter();
-        let gaps = servers.flat_map(|server| list(&server["coverage"]["gaps"]));
-        gaps.map(|gap| (time(&gap["from"]), time(&gap["to"]))).collect()
+        let gaps = list(&self.0["servers"]).iter().flat_map(|server| list(&server["coverage"]["gaps"]));
+        let mut gaps: Vec<_> = gaps.map(|gap| (time(&gap["from"]), time(&gap["to"]))).collect();
+        gaps.sort_unstable();
+        let mut joined: Vec<(jiff::Timestamp, jiff::Timestamp)> = Vec::new();
+        for (from, to) in gaps {
+            match joined.last_mut() {
+                Some(last) if from <= last.1 => last.1 = to.max(last.1),
+                _ => joined.push((from, to)),
+            }
+        }
+        joined
     }
 }
 
