@@ -8,6 +8,7 @@ use std::time::Duration;
 use anstream::{AutoStream, ColorChoice};
 use lowtide_aggregate::drain::Verdict;
 use lowtide_aggregate::report::Report;
+use lowtide_proto::Timestamp;
 
 use crate::args::drain::DrainArgs;
 use crate::args::report::ReportArgs;
@@ -24,7 +25,7 @@ use crate::recording::{self, Beginning};
 use crate::report::drain::drain as drain_page;
 use crate::report::text::{input_name, printable};
 use crate::report::{Layout, render};
-use crate::{live, local, pages, pipeline, progress, schema, ship};
+use crate::{connection, live, local, pages, pipeline, progress, schema, ship};
 
 /// Runs what the command line asks for. Reports go to standard output, everything else to standard error.
 pub fn run(cli: Cli) -> ExitCode {
@@ -117,9 +118,17 @@ fn drain(args: &DrainArgs, color: ColorChoice) -> Result<ExitCode, Error> {
     let origins = args.origins(&options)?;
     let options = args.options(options)?;
     not_a_terminal(&options.files)?;
-    let progress = progress::on_terminal(args.quiet);
-    let drained = pipeline::drain(&options, &origins, &*progress);
-    progress.finish();
+    let drained = if args.connection.clickhouse.is_some() {
+        let server = connection::server(&args.connection)?;
+        connection::warning(&args.connection).iter().for_each(|warning| complain(warning));
+        let now = u64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or_default();
+        pipeline::stored(&options, &args.sensors, &server, Timestamp(now), &origins)
+    } else {
+        let progress = progress::on_terminal(args.quiet);
+        let drained = pipeline::drain(&options, &origins, &*progress);
+        progress.finish();
+        drained
+    };
     let Drained { report, verdicts, inputs, notes } = drained?;
     for note in &notes {
         complain(&printable(note));

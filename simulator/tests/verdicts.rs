@@ -10,4 +10,8 @@ fn no_verdict_is_wrong() {
     assert!(all.is_sound(), "{all}");
     // Else nothing was tried.
     assert!(all.drained > 50 && all.due > 30, "{all}");
+    // What it falls short by is in RESULTS.md; a class that was given to nobody has no precision, and fails.
+    for (class, precision, recall) in all.precisions_and_recalls() {
+        assert!(precision >= 0.95 && recall >= 0.85, "{class}: {all}");
+    }
 }

@@ -41,7 +41,7 @@ const FUNCTIONS: &str = include_str!("schema/v1/functions.sql");
 const SCHEMA_VERSION: &str = include_str!("schema/v1/schema_version.sql");
 
 /// What several statements share: columns of tables, and the sums of them that fill rollups.
-const SHARED: [(&str, &str); 10] = [
+const SHARED: [(&str, &str); 11] = [
     ("$dimensions", include_str!("schema/v1/columns/dimensions.sql")),
     ("$zone", include_str!("schema/v1/columns/zone.sql")),
     ("$name", include_str!("schema/v1/columns/name.sql")),
@@ -52,7 +52,11 @@ const SHARED: [(&str, &str); 10] = [
     ("$asked", include_str!("schema/v2/columns/asked.sql")),
     ("$by_day", include_str!("schema/v2/columns/by_day.sql")),
     ("$by_hour", include_str!("schema/v2/columns/by_hour.sql")),
+    ("$qtype_bit", QTYPE_BIT),
 ];
+
+/// The bit of the query type in a row `d` of `drain`.
+pub(crate) const QTYPE_BIT: &str = include_str!("schema/v2/columns/qtype_bit.sql");
 
 /// The tables whose rows grow old, finest first.
 const AGEING: [(&str, Grain); 10] = [
@@ -454,6 +458,8 @@ async fn ttl<E: Execute>(
 
 #[cfg(test)]
 mod tests {
+    use lowtide_proto::Qtype;
+
     use super::*;
 
     #[test]
@@ -477,6 +483,17 @@ mod tests {
             }
         }
         assert!(Options::single("dns").statements(VERSION).is_empty());
+    }
+
+    #[test]
+    fn bits_of_query_types_are_those_of_clients() {
+        use lowtide_aggregate::drain::client::type_bit;
+        let names = QTYPE_BIT.split('\'').skip(1).step_by(2);
+        let (own, lowest) = (0..63_u16, 251..256);
+        assert!(own.clone().all(|code| type_bit(Qtype(code)) == 1 << code));
+        assert!(lowest.clone().all(|code| type_bit(Qtype(code)) == 1));
+        let expected: Vec<String> = own.chain(lowest).map(|code| Qtype(code).to_string()).collect();
+        assert_eq!(names.collect::<Vec<_>>(), expected);
     }
 
     #[test]

@@ -4,12 +4,13 @@ use std::net::Ipv6Addr;
 
 use lowtide_proto::{Qtype, Timestamp};
 
+use super::habits;
 use super::plan::SECOND;
 use super::wanted::Slot;
 
 /// After a silence of this length a query begins another visit: retries, and the types and names that one resolution asks for, come
 /// closer to one another.
-const VISIT: u64 = 60 * SECOND;
+pub const VISIT: u64 = 60 * SECOND;
 
 /// By how much times between visits may differ that are one period: a clock's are nearly the same, chance's are not.
 const JITTER: u64 = 10 * SECOND;
@@ -17,11 +18,26 @@ const JITTER: u64 = 10 * SECOND;
 /// Visits from which a period can be told.
 const PERIODIC_VISITS: u64 = 4;
 
-/// Query types in a short time that nobody asks for who only wants to resolve.
-const SCAN_TYPES: u32 = 5;
+/// Visits from which a period can be told when some were missed: of so many by chance, no two would all but surely come closer to one
+/// another than nine tenths of the average.
+const SURE_VISITS: u64 = 12;
 
-/// How long a sweep takes at most.
-const SCAN: u64 = 2 * 3_600 * SECOND;
+/// The shortest period that can be told of few visits when some were missed: multiples of a shorter one are everywhere.
+const LONG_PERIOD: u64 = 900 * SECOND;
+
+/// In [`Client::qtypes`], the types that ask for much at once, which no resolver does of itself: IXFR, AXFR, MAILB, MAILA, ANY. It is the
+/// bit of the reserved type 0.
+pub const SWEEPING: u64 = 1;
+
+/// The bit of a type in [`Client::qtypes`].
+#[inline]
+pub const fn type_bit(qtype: Qtype) -> u64 {
+    match qtype.0 {
+        0 | 251..=255 => SWEEPING,
+        1..63 => 1 << qtype.0,
+        _ => 1 << 63,
+    }
+}
 
 /// What a client seems to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -95,6 +111,25 @@ impl Visits {
         let even = self.longest.saturating_sub(self.shortest) <= JITTER.max(self.shortest / 100);
         (self.count >= PERIODIC_VISITS && even).then_some(self.longest)
     }
+
+    /// The period, if some visits were missed but the others tell it: where a sensor was down, frames were lost, or the client was
+    /// away, times between visits are multiples of the period, and never less than it.
+    fn period_with_misses(&self, first: Timestamp) -> Option<u64> {
+        if self.count < PERIODIC_VISITS {
+            return None;
+        }
+        // The longest time may be one in which nobody looked.
+        let others = self.count - 2;
+        let rest = self.latest.0.saturating_sub(first.0).saturating_sub(self.longest);
+        let least = self.shortest.saturating_mul(others);
+        if self.count >= SURE_VISITS {
+            return (rest <= least.saturating_add(least / 10)).then_some(rest / others);
+        }
+        let multiple = (self.longest + self.shortest / 2) / self.shortest.max(1) * self.shortest;
+        let is_whole = self.longest.abs_diff(multiple) <= JITTER;
+        let is_told = self.shortest >= LONG_PERIOD && rest.saturating_sub(least) <= JITTER && is_whole;
+        is_told.then_some(rest / others)
+    }
 }
 
 /// What was seen of one client at one server, of one zone.
@@ -112,7 +147,8 @@ pub struct Client {
     pub last: Timestamp,
     /// When it came.
     pub visits: Visits,
-    /// Types it asked for: a bit for each of the first 64 code points, and the highest for all others.
+    /// Types it asked for, by their [`type_bit`]: one for each code point up to 62, the lowest for [`SWEEPING`] ones, and the highest
+    /// for all others.
     pub qtypes: u64,
     /// Where its last name since the cutover stands among all that were asked for.
     pub wanted: Option<Slot>,
@@ -141,29 +177,28 @@ impl Client {
         self.visits.add(time, self.last);
         self.first = self.first.min(time);
         self.last = self.last.max(time);
-        self.qtypes |= 1 << qtype.0.min(63);
+        self.qtypes |= type_bit(qtype);
     }
 
     /// The types that it asked for, by name.
     pub fn types(&self) -> Vec<String> {
-        let known = (0..63).filter(|code| self.qtypes >> code & 1 == 1).map(|code| Qtype(code).to_string());
-        known.chain((self.qtypes >> 63 == 1).then(|| "(others)".to_owned())).collect()
+        let sweeping = (self.qtypes & SWEEPING != 0).then(|| "ANY, AXFR or IXFR".to_owned());
+        let known = (1..63).filter(|code| self.qtypes >> code & 1 == 1).map(|code| Qtype(code).to_string());
+        sweeping
+            .into_iter()
+            .chain(known)
+            .chain((self.qtypes >> 63 == 1).then(|| "(others)".to_owned()))
+            .collect()
     }
 
-    /// What it seems to be, when no compliant cache leads here after `horizon`.
+    /// The period, if it comes at one, though some of its visits may have been missed.
+    pub fn period(&self) -> Option<u64> {
+        self.visits.period().or_else(|| self.visits.period_with_misses(self.first))
+    }
+
+    /// What it seems to be by what it did here alone, when no compliant cache leads here after `horizon`.
     pub fn class(&self, horizon: Option<Timestamp>) -> Class {
-        let is_brief = self.last.0.saturating_sub(self.first.0) <= SCAN;
-        if is_brief && self.qtypes.count_ones() >= SCAN_TYPES {
-            Class::Scanner
-        } else if self.visits.period().is_some() {
-            Class::Monitor
-        } else if self.rd_queries * 2 > self.queries {
-            Class::HardCoded
-        } else if horizon.is_some_and(|horizon| self.last > horizon) {
-            Class::PastHorizon
-        } else {
-            Class::WithinHorizon
-        }
+        habits::class(self, horizon)
     }
 }
 
@@ -198,6 +233,51 @@ mod tests {
         check(client([5 * HOUR], &[1, 28], false), Class::WithinHorizon);
         assert_eq!(client([0, 168, 336, 504].map(|at| at * HOUR), &[1], false).class(None), Class::Monitor);
         assert_eq!(client([0, 168, 336].map(|at| at * HOUR), &[1], false).class(None), Class::WithinHorizon);
+    }
+
+    #[test]
+    fn a_sweep_is_told_by_what_it_asks_for() {
+        let class = |qtypes: &[u16], times: u64| client(0..times, qtypes, true).class(None);
+        // A few queries of many types; or a transfer, or all records, among them.
+        assert_eq!(class(&[1, 6, 15, 16, 28], 7), Class::Scanner);
+        assert_eq!(class(&[1, 16, 252], 70), Class::Scanner);
+        assert_eq!(class(&[1, 28, 255], 70), Class::Scanner);
+        // A busy resolver's hour; HTTPS and CAA are no sign of anything.
+        assert_eq!(class(&[1, 6, 15, 16, 28], 8), Class::HardCoded);
+        assert_eq!(class(&[1, 65, 257], 70), Class::HardCoded);
+        // One visit of a resolver that validates and asks for mail's records.
+        assert_eq!(class(&[1, 2, 15, 16, 28, 43, 48, 65], 1), Class::HardCoded);
+        // One who only transfers the zone.
+        assert_eq!(class(&[6, 252], 1), Class::HardCoded);
+        let slow = client([0, 3 * HOUR], &[1, 2, 15, 16, 28, 255], true);
+        assert_eq!(slow.class(None), Class::HardCoded);
+    }
+
+    /// The period in seconds of a client that comes at these times.
+    fn period(times: impl IntoIterator<Item = u64>) -> Option<u64> {
+        client(times, &[6], false).period().map(|period| period / SECOND)
+    }
+
+    #[test]
+    fn a_period_shows_though_visits_were_missed() {
+        let minutes = |missed: &'static [u64]| {
+            (0..40).filter(|at| !missed.contains(at)).map(|at| at * 300 * SECOND + at % 3 * SECOND)
+        };
+        assert_eq!(period(minutes(&[])), Some(301));
+        // An outage of two hours and a half; a twentieth of the queries lost.
+        let outage = (0..60).filter(|at| !(5..35).contains(at));
+        assert_eq!(period(outage.map(|at| at * 300 * SECOND)), Some(300));
+        assert!((300..=320).contains(&period(minutes(&[7, 20])).unwrap()));
+        // Half of them lost is no period any more.
+        assert_eq!(
+            period(minutes(&[3, 5, 6, 9, 11, 12, 15, 17, 20, 22, 23, 25, 28, 30, 33, 34, 36, 38])),
+            None
+        );
+        // Four visits tell, if the gap is a multiple of the rest.
+        let daily = |days: [u64; 4], late: u64| period(days.map(|day| day * 24 * HOUR + day / 4 * late));
+        assert_eq!(daily([0, 1, 2, 4], 0), Some(86_400));
+        assert_eq!(daily([0, 1, 2, 4], 60 * SECOND), None);
+        assert_eq!(period([0, 100, 200, 400].map(|at| at * SECOND)), None);
     }
 
     #[test]

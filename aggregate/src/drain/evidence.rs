@@ -149,6 +149,12 @@ impl Asked {
         true
     }
 
+    /// Counts queries of clients beyond the bound of which nobody kept the addresses; they count as one client.
+    pub fn count_others(&mut self, queries: u64) {
+        self.others += queries;
+        self.others_seen.insert_hash(FixedState::default().hash_one(Ipv6Addr::UNSPECIFIED));
+    }
+
     /// About how many clients there are beyond those that are kept.
     pub fn other_clients(&self) -> usize {
         if self.others == 0 { 0 } else { self.others_seen.estimate() }

@@ -26,6 +26,9 @@ pub struct Culprit {
     pub last: Timestamp,
 }
 
+/// An RRset and when it was served.
+type Seen<'a> = (&'a RrsetKey, &'a Served);
+
 /// The horizon of one zone, and who keeps it from closing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Horizon {
@@ -81,6 +84,11 @@ impl Leads {
         leads
     }
 
+    /// Whether an RRset tells if its server leads to an old one: an NS set, or where names stay, the addresses of those.
+    fn is_telling(&self, key: &RrsetKey) -> bool {
+        if self.moving.is_empty() { key.rrtype == "NS" } else { self.moving.contains(&key.owner) }
+    }
+
     /// Whether an RRset leads to an old server. Where no old server's name is known, an NS set does if it names any that is not
     /// known to be new.
     pub(super) fn includes(&self, key: &RrsetKey) -> bool {
@@ -104,6 +112,76 @@ fn address(rrtype: &str, text: &str) -> Option<Ipv6Addr> {
         "AAAA" => text.parse().ok(),
         _ => None,
     }
+}
+
+/// Whether a server has an address set no more: for a quiet period it went on to give what else it knows of the name, in the same
+/// section, and not this. A set that ends is not always followed by another of its type: the new server may have no IPv6.
+fn is_gone(migration: &Migration, of_zone: &[Seen<'_>], key: &RrsetKey, served: &Served) -> bool {
+    let is_address = |key: &RrsetKey| matches!(key.rrtype.as_str(), "A" | "AAAA");
+    is_address(key)
+        && of_zone.iter().any(|(other, later)| {
+            (other.server, &other.owner, other.section) == (key.server, &key.owner, key.section)
+                && is_address(other)
+                && other.rrtype != key.rrtype
+                && later.last.0.saturating_sub(served.last.0) >= migration.quiet_period
+        })
+}
+
+/// Until when may lead what an old server gave away while nobody looked, or nobody could read.
+fn unseen(
+    migration: &Migration,
+    evidence: &Evidence,
+    (zone, server): (usize, Ipv6Addr),
+    leads: &Leads,
+    of_server: &[Seen<'_>],
+    now: Timestamp,
+) -> Timestamp {
+    let cutover = migration.cutover.unwrap_or_default();
+    let after = |nanos: u64, time: Timestamp| Timestamp(time.0.saturating_add(nanos));
+    let leading = || of_server.iter().filter(|(key, _)| leads.includes(key));
+    let telling = leading().filter(|(key, _)| leads.is_telling(key));
+    let last_led = telling.map(|(_, served)| served.last).max();
+    // Since when it is known to lead nobody any more: since it first said so, if it said something else before.
+    let cured = of_server
+        .iter()
+        .filter(|(key, served)| leads.is_telling(key) && !leads.includes(key) && Some(served.last) > last_led)
+        .map(|(_, served)| if Some(served.first) > last_led { served.first } else { served.last })
+        .min();
+    // Of a server that was never seen to lead anybody, what it says now is all that is known.
+    let cured = if last_led.is_none() { cured.map(|_| Timestamp(0)) } else { cured };
+    let is_cured = |time: Timestamp| cured.is_some_and(|cured| cured <= time);
+    let longest = |ttls: &mut dyn Iterator<Item = u32>| ttls.max().map(|ttl| u64::from(ttl) * SECOND);
+    let highest = longest(&mut leading().map(|(_, served)| served.ttl_max));
+    let mut at = Timestamp(0);
+    if let Some(&unread) = evidence.unread.get(&(zone, server)).filter(|&&time| time > cutover)
+        && !is_cured(unread)
+    {
+        at = at.max(after(highest.unwrap_or(u64::from(MAX_TTL) * SECOND), unread));
+    }
+    // What is not known yet is no hole.
+    let Some(known) = evidence.cover.known_until(server) else { return at };
+    // What was given away before the cutover leads on as well; of a server that was never seen to lead, nobody knows for how long.
+    let from =
+        if last_led.is_some() { cutover.0.saturating_sub(highest.unwrap_or_default()) } else { cutover.0 };
+    for hole in evidence.cover.holes(server, Timestamp(from), known.min(now)) {
+        if is_cured(hole.from) {
+            continue;
+        }
+        // A TTL that is the same before and after was the same meanwhile, and the answers after lead longer.
+        let is_known = |served: &Served| {
+            served.first <= hole.from
+                && served.last >= hole.to
+                && served.higher_until.is_none_or(|higher| higher < hole.from)
+        };
+        let ttl = match highest {
+            None => Some(migration.parent_ns_ttl),
+            Some(_) => longest(
+                &mut leading().filter(|(_, served)| !is_known(served)).map(|(_, served)| served.ttl_max),
+            ),
+        };
+        at = at.max(ttl.map_or(Timestamp(0), |ttl| after(ttl, hole.to)));
+    }
+    at
 }
 
 /// The horizon of zone number `zone` as it is known at `now`.
@@ -131,7 +209,7 @@ pub fn horizon(migration: &Migration, evidence: &Evidence, zone: usize, now: Tim
         // Addresses of the old servers may stay what they are: nothing names them any more, once the NS sets do not. But a name
         // that moves must move.
         let is_to_change = key.rrtype == "NS" || leads.moving.contains(&key.owner);
-        if is_to_change && is_latest && served.last > cutover {
+        if is_to_change && is_latest && served.last > cutover && !is_gone(migration, &of_zone, key, served) {
             culprits.push(Culprit {
                 server: key.server,
                 rrset: format!("{} {}", key.owner, key.rrtype),
@@ -143,29 +221,10 @@ pub fn horizon(migration: &Migration, evidence: &Evidence, zone: usize, now: Tim
         }
     }
     culprits.sort_unstable();
-    // What an old server gave away while nobody looked, or nobody could read, leads on from the end of that time.
     for server in &migration.old {
-        let ns = of_zone.iter().filter(|(key, served)| {
-            key.server == server.address && key.rrtype == "NS" && served.last > cutover
-        });
-        let latest = ns.max_by_key(|(_, served)| served.last);
-        if latest.is_some_and(|(key, _)| !leads.includes(key)) {
-            continue;
-        }
-        let ttls = of_zone
-            .iter()
-            .filter(|(key, _)| key.server == server.address && leads.includes(key))
-            .map(|(_, served)| u64::from(served.ttl_max) * SECOND);
-        let highest = ttls.max();
-        if let Some(&unread) = evidence.unread.get(&(zone, server.address)).filter(|&&time| time > cutover) {
-            at = at.max(after(highest.unwrap_or(u64::from(MAX_TTL) * SECOND), unread));
-        }
-        let ttl = highest.unwrap_or(migration.parent_ns_ttl);
-        // What is not known yet is no hole.
-        let Some(known) = evidence.cover.known_until(server.address) else { continue };
-        for hole in evidence.cover.holes(server.address, cutover, known.min(now)) {
-            at = at.max(after(ttl, hole.to));
-        }
+        let of_server: Vec<_> =
+            of_zone.iter().filter(|(key, _)| key.server == server.address).copied().collect();
+        at = at.max(unseen(migration, evidence, (zone, server.address), &leads, &of_server, now));
     }
     let new_is_known = of_zone.iter().any(|(key, served)| {
         let is_new = migration.new.iter().any(|server| server.address == key.server);
@@ -173,3 +232,6 @@ pub fn horizon(migration: &Migration, evidence: &Evidence, zone: usize, now: Tim
     });
     Horizon { at: Some(at), culprits, new_is_known }
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,6 +15,7 @@ pub mod cover;
 pub mod decay;
 pub mod evidence;
 pub mod gathered;
+pub mod habits;
 pub mod horizon;
 mod intervals;
 pub mod lowering;

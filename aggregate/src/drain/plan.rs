@@ -34,6 +34,12 @@ impl Prefix {
         if bits == 0 { 0 } else { u128::MAX << (128 - bits) }
     }
 
+    /// The first and the last of them.
+    pub const fn ends(&self) -> (Ipv6Addr, Ipv6Addr) {
+        let last = self.address | !Self::mask(self.bits);
+        (Ipv6Addr::from_bits(self.address), Ipv6Addr::from_bits(last))
+    }
+
     /// Whether an address is one of them.
     pub const fn contains(&self, address: Ipv6Addr) -> bool {
         address.to_bits() & Self::mask(self.bits) == self.address
@@ -91,6 +97,7 @@ mod tests {
         let v4 = |text: &str| text.parse::<std::net::Ipv4Addr>().unwrap().to_ipv6_mapped();
         let prefix = Prefix::new(v4("192.0.2.77"), 96 + 24);
         assert!(prefix.contains(v4("192.0.2.1")) && !prefix.contains(v4("192.0.3.1")));
+        assert_eq!(prefix.ends(), (v4("192.0.2.0"), v4("192.0.2.255")));
         assert!(Prefix::new(v4("0.0.0.0"), 0).contains("2001:db8::1".parse().unwrap()));
         let one = Prefix::new("2001:db8::1".parse().unwrap(), 128);
         assert!(

@@ -85,7 +85,7 @@ impl<'a> Residual<'a> {
             queries: client.queries,
             first_seen: rfc3339(client.first),
             last_seen: rfc3339(client.last),
-            period_s: client.visits.period().map(|period| period as f64 / SECOND as f64),
+            period_s: client.period().map(|period| period as f64 / SECOND as f64),
             qtypes: client.types(),
             last_qname: last.map(|last| Name(&last.qname).to_string()),
             last_qtype: last.map(|last| last.qtype.to_string()),

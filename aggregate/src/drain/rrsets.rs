@@ -136,6 +136,9 @@ fn horizon(time: Timestamp, ttl: u32) -> Timestamp {
     Timestamp(time.0.saturating_add(u64::from(ttl) * SECOND))
 }
 
+/// The records of an RRset in a message: their texts, and which they are of those that lead to a server.
+type Records = (Vec<String>, Vec<u32>);
+
 /// No row.
 const NONE: u32 = u32::MAX;
 
@@ -323,7 +326,7 @@ impl Rrsets {
             (Section::Authority, &message.authorities),
             (Section::Additional, &message.additionals),
         ];
-        let mut found: BTreeMap<(Section, String, RecordType), (Vec<String>, Vec<u32>)> = BTreeMap::new();
+        let mut found: BTreeMap<(Section, String, RecordType), Records> = BTreeMap::new();
         let mut number = 0_u32;
         for (section, records) in sections {
             for record in records {

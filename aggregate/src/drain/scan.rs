@@ -146,7 +146,7 @@ impl Scan {
             }
             let section = u64::from(record >= authority) + u64::from(record >= additional);
             // No label of six octets reaches these bits, see below.
-            let mark = (1 + section << 8 | u64::from(rrtype)) << 48;
+            let mark = ((1 + section) << 8 | u64::from(rrtype)) << 48;
             let label = (rrtype == NS).then(|| apex.label(octets, begin, data.len())).flatten();
             digest.add(mark | label.unwrap_or_default());
             match rrtype {
@@ -301,8 +301,11 @@ mod tests {
 
     use super::*;
 
-    /// A response about `name` in example.net with these records: owner, type, TTL and data, as they are.
-    fn response(name: &[u8], sections: [&[(&[u8], u16, u32, &[u8])]; 3]) -> Vec<u8> {
+    /// Owner, type, TTL and data.
+    type Wire<'a> = (&'a [u8], u16, u32, &'a [u8]);
+
+    /// A response about `name` in example.net with these records, as they are.
+    fn response(name: &[u8], sections: [&[Wire<'_>]; 3]) -> Vec<u8> {
         let mut octets = vec![0, 7, 0x84, 0, 0, 1];
         sections.iter().for_each(|records| octets.extend((records.len() as u16).to_be_bytes()));
         octets.extend(name);
@@ -357,8 +360,8 @@ mod tests {
     #[test]
     fn addresses_of_servers_are_found_in_every_section() {
         let mut scan = scan();
-        let address: (&[u8], u16, u32, &[u8]) = (&[0xc0, 12], A, u32::MAX, &[192, 0, 2, 53]);
-        let six: (&[u8], u16, u32, &[u8]) = (&[0xc0, 12], AAAA, 7, &SERVER.octets());
+        let address: Wire<'_> = (&[0xc0, 12], A, u32::MAX, &[192, 0, 2, 53]);
+        let six: Wire<'_> = (&[0xc0, 12], AAAA, 7, &SERVER.octets());
         let name = b"\x03ns1\x07example\x03net\0";
         let mut numbers = Vec::new();
         for sections in

@@ -12,6 +12,7 @@ use super::client::{Class, Client};
 use super::cover::Hole;
 use super::decay;
 use super::evidence::{Asked, Evidence, Series};
+use super::habits::Habits;
 use super::horizon::{Horizon, horizon};
 use super::lowering::lowering;
 use super::plan::{Migration, SECOND};
@@ -104,6 +105,7 @@ pub fn judge_located(
     locate: Locate<'_>,
 ) -> (Verdict, MigrationReport) {
     let mut residual = Residual::new(locate);
+    let habits = Habits::of(migration, evidence);
     let mut servers = Vec::new();
     let mut worst = Verdict::Drained;
     let mut reasons: Vec<Reason> = Vec::new();
@@ -125,7 +127,15 @@ pub fn judge_located(
                     reasons.push(reason.clone());
                 }
             }
-            servers.push(told(migration, &horizon, (server.address, zone), asked, judged, at, &mut residual));
+            servers.push(told(
+                migration,
+                (&horizon, &habits),
+                (server.address, zone),
+                asked,
+                judged,
+                at,
+                &mut residual,
+            ));
         }
     }
     if migration.zones.is_empty() || migration.old.is_empty() {
@@ -162,8 +172,7 @@ pub fn judge_located(
 
 /// How long nothing may be asked: the quiet period, or twice the longest period at which a client comes.
 fn required(migration: &Migration, asked: &Asked) -> (u64, Option<Reason>) {
-    let longest =
-        asked.clients.values().filter_map(|client| Some((client.visits.period()?, client.address))).max();
+    let longest = asked.clients.values().filter_map(|client| Some((client.period()?, client.address))).max();
     match longest {
         Some((period, client)) if period.saturating_mul(2) > migration.quiet_period => {
             let text = format!(
@@ -295,7 +304,7 @@ fn one(
 
 fn told(
     migration: &Migration,
-    horizon: &Horizon,
+    (horizon, habits): (&Horizon, &Habits),
     (server, zone): (Ipv6Addr, String),
     asked: &Asked,
     judged: Judged,
@@ -308,7 +317,7 @@ fn told(
         .clients
         .values()
         .filter(|client| client.last >= since)
-        .map(|client| (client, client.class(horizon.at)))
+        .map(|client| (client, habits.class(client, horizon.at)))
         .collect();
     residual.sort_by_key(|(client, _)| (std::cmp::Reverse(client.last), client.address));
     let mut classes = BTreeMap::new();

@@ -1,4 +1,5 @@
-//! Rows on their way to ClickHouse: encoding and spooling them, delivering them, and what a backlog takes in memory.
+//! Rows on their way to ClickHouse: encoding and spooling them, delivering them, what a backlog takes in memory, and the verdict that is read
+//! back.
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
 use std::error::Error;
@@ -16,6 +17,7 @@ mod peer;
 #[expect(unused_imports, reason = "those of its tests, which do not run here")]
 mod size;
 mod spooling;
+mod verdict;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
@@ -28,6 +30,8 @@ enum Part {
     Delivery,
     /// Memory with a backlog
     Backlog,
+    /// The verdict on a migration, out of a local server
+    Verdict,
 }
 
 // Without a group: it would have the name of that of the options which all have.
@@ -75,6 +79,9 @@ fn main() -> Outcome<()> {
         if options.wants(Part::Delivery) {
             delivery::run(&options, &lowtide, &filled)?;
         }
+    }
+    if options.wants(Part::Verdict) {
+        verdict::run(&lowtide)?;
     }
     println!("(load {} after)", machine::load().unwrap_or_default());
     Ok(())

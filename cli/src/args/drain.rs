@@ -7,6 +7,7 @@ use clap::Args;
 use lowtide_aggregate::drain::Migration;
 use lowtide_proto::Timestamp;
 
+use super::clickhouse::ConnectionArgs;
 use super::report::absolute;
 use crate::config::options::DrainSettings;
 use crate::config::place::{Fault, Given};
@@ -36,6 +37,9 @@ Examples:
     lowtide drain --config migration.toml --json ns1/*.pcap |
       jq -c '.migrations[].servers[].residual_clients[]
         | select(.class == \"resolver-past-horizon\") | [.address, .as_org, .last_qname]'
+
+  The verdict across all sensors, from what they delivered:
+    lowtide drain --config migration.toml --clickhouse http://127.0.0.1:8123/lowtide
 
   A migration, as deploy/lowtide.toml explains it:
     [[migration]]
@@ -85,6 +89,9 @@ What counts as watched:
   that watch a server have to be whole, as they may be sites of one address.
   The files of one folder are one sensor's rotated capture, unless they overlap in time or
   differ in kind: then each stands for itself.
+  With --clickhouse, a live sensor watched the seconds of which it has a heartbeat for the
+  server; whatever it lost is a hole. Replayed files are as above, those of each sensor for
+  themselves; a replay that did not come to its end proves nothing.
 
 Exit codes:
   0  all migrations are drained
@@ -100,7 +107,7 @@ pub struct DrainArgs {
     /// Captures to read as one timeline; `-` is standard input
     ///
     /// pcap, pcapng or dnstap (Frame Streams), as they are or compressed, in any order.
-    #[arg(required = true, value_name = "FILE")]
+    #[arg(required_unless_present = "clickhouse", conflicts_with = "clickhouse", value_name = "FILE")]
     files: Vec<PathBuf>,
 
     /// The configuration with the migrations (TOML), as deploy/lowtide.toml explains it
@@ -111,7 +118,7 @@ pub struct DrainArgs {
     #[arg(long = "migration", value_name = "NAME")]
     migrations: Vec<String>,
 
-    /// The moment of the verdict: RFC 3339 or a date (UTC) [default: that of the last frame]
+    /// The moment of the verdict: RFC 3339 or a date (UTC) [default: that of the last frame; with --clickhouse now, if any sensor is live]
     ///
     /// What was captured later is not looked at. After the end of all files nobody looked, so that nothing is drained.
     #[arg(long, value_name = "TIME", value_parser = at)]
@@ -126,6 +133,12 @@ pub struct DrainArgs {
     /// Of several the first that knows an address has the word. They replace those of the file (mmdb of the section drain).
     #[arg(long, value_name = "FILE")]
     mmdb: Vec<PathBuf>,
+
+    /// Ask only the rows of this sensor; may be given more than once [default: all]
+    ///
+    /// Who ever watched an old server has to be whole: a sensor that was taken out of service is left out by naming the others.
+    #[arg(long = "sensor", value_name = "NAME", requires = "clickhouse")]
+    pub sensors: Vec<String>,
 
     /// Clients, networks and names that are listed, of each migration
     #[arg(long, value_name = "N", default_value_t = 10)]
@@ -142,6 +155,9 @@ pub struct DrainArgs {
     /// Show no progress
     #[arg(long, short)]
     pub quiet: bool,
+
+    #[command(flatten)]
+    pub connection: ConnectionArgs,
 }
 
 impl DrainArgs {

@@ -1,13 +1,15 @@
 //! From frames to rows and reports: the threads of a replay and of a live run, and the queues between them.
 //!
 //! What both share is the way of an event: [`fan`] hands it to the shard that owns its name's partition, [`shard`] counts it
-//! there. [`mod@replay`] reads files; `live/` reads sockets and interfaces. [`mod@drain`] reads files for the verdict on migrations alone.
+//! there. [`mod@replay`] reads files; `live/` reads sockets and interfaces. [`mod@drain`] reads files for the verdict on migrations alone, [`mod@stored`]
+//! what ClickHouse has of them.
 
 pub mod drain;
 pub mod fan;
 pub mod replay;
 pub mod shard;
 mod sight;
+pub mod stored;
 mod witness;
 
 use std::time::Duration;
@@ -17,6 +19,7 @@ use lowtide_store::recorder::Recorded;
 
 pub use drain::{DrainOptions, Drained, drain};
 pub use replay::{ReplayOptions, replay};
+pub use stored::stored;
 
 /// Where rows go.
 #[derive(Clone, Debug)]

@@ -61,6 +61,11 @@ pub struct Sources {
 }
 
 impl Sight {
+    /// What is known of a file without reading it.
+    pub fn of(spans: &[Span], servers: &[Ipv6Addr]) -> Self {
+        Self { spans: spans.to_vec(), servers: servers.iter().copied().collect(), ..Self::default() }
+    }
+
     /// A frame was seen; `silence` are the nanoseconds that may pass without one.
     #[inline]
     pub fn frame(&mut self, time: Timestamp, silence: u64) {

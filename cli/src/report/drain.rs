@@ -31,16 +31,14 @@ pub fn drain(report: &DrainReport, inputs: &[Input], width: usize, top: usize) -
     let frames = inputs.iter().map(|input| input.summary.frames).sum();
     let at = parsed(report.evaluated_at.as_deref());
     let moment = report.evaluated_at.as_deref().map_or("no moment".to_owned(), moment);
-    page.flow(
-        piece("lowtide  ", HEADING),
-        9,
-        " · ",
-        vec![
-            piece(format!("as of {moment}"), BOLD),
-            piece(counted(inputs.len() as u64, "input", "inputs"), PLAIN),
-            piece(counted(frames, "frame", "frames"), PLAIN),
-        ],
-    );
+    let mut pieces = vec![piece(format!("as of {moment}"), BOLD)];
+    if inputs.is_empty() {
+        pieces.push(piece("by what the sensors delivered", PLAIN));
+    } else {
+        pieces.push(piece(counted(inputs.len() as u64, "input", "inputs"), PLAIN));
+        pieces.push(piece(counted(frames, "frame", "frames"), PLAIN));
+    }
+    page.flow(piece("lowtide  ", HEADING), 9, " · ", pieces);
     for migration in &report.migrations {
         one(&mut page, migration, at, top);
     }

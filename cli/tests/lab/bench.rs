@@ -111,7 +111,7 @@ impl Bench {
     #[track_caller]
     pub fn until(&self, before: &[&str], verdict: &str, reason: &str) -> Vec<Said> {
         let files = self.at_old.files.iter().chain(&self.at_new.files).cloned().collect();
-        let evidence = [Evidence::Files(files)];
+        let evidence = [Evidence::Files(files), Evidence::ClickHouse(self.server.url("lowtide"))];
         evidence.iter().map(|one| one.until(&self.plan, before, verdict, reason, PATIENCE)).collect()
     }
 

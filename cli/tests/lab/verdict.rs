@@ -16,7 +16,6 @@ pub enum Evidence {
     /// What tcpdump captured beside `lowtide run`.
     Files(Vec<PathBuf>),
     /// The rows of `lowtide run`.
-    #[allow(dead_code, reason = "it comes")]
     ClickHouse(String),
 }
 

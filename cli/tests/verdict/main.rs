@@ -2,6 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests state their expectations by failing")]
 
+#[path = "../drain/craft.rs"]
+#[allow(dead_code, reason = "captures of files' own tests need more")]
+mod craft;
+mod fleet;
+mod live;
 mod recorded;
+mod replayed;
 #[path = "../support/mod.rs"]
 mod support;

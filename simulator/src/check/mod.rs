@@ -37,6 +37,22 @@ struct Evidence {
     lost: Vec<(String, Timestamp, Timestamp)>,
 }
 
+/// A verdict with its reasons, and when it was first given.
+struct Told {
+    at: Timestamp,
+    why: String,
+}
+
+/// What was said of the old servers, by zone and server.
+struct Verdicts {
+    /// The moments at which one was called drained.
+    drained: BTreeMap<(usize, Ipv6Addr), Vec<Timestamp>>,
+    /// The verdicts, where one differs from the one before.
+    told: BTreeMap<(usize, Ipv6Addr), Vec<Told>>,
+    /// The last report.
+    last: Option<MigrationReport>,
+}
+
 fn mapped(address: IpAddr) -> Ipv6Addr {
     match address {
         IpAddr::V4(address) => address.to_ipv6_mapped(),
@@ -151,6 +167,7 @@ pub fn check(seed: u64) -> Outcome {
     };
     let mut simulation = Simulation::new(parameters.clone());
     let mut drained: BTreeMap<(usize, Ipv6Addr), Vec<Timestamp>> = BTreeMap::new();
+    let mut told: BTreeMap<(usize, Ipv6Addr), Vec<Told>> = BTreeMap::new();
     let mut last: Option<MigrationReport> = None;
     let mut moment = parameters.plan.cutover;
     while moment <= parameters.length {
@@ -161,10 +178,18 @@ pub fn check(seed: u64) -> Outcome {
             let report = evidence.judge(&migration, at);
             for (number, server) in report.servers.iter().enumerate() {
                 let zone = number / migration.old.len();
-                if let (Some(old), "drained") =
-                    (migration.old.get(number % migration.old.len()), server.verdict)
-                {
+                let Some(old) = migration.old.get(number % migration.old.len()) else { continue };
+                if server.verdict == "drained" {
                     drained.entry((zone, old.address)).or_default().push(at);
+                }
+                let told = told.entry((zone, old.address)).or_default();
+                let reasons = server.reasons.iter().map(|reason| reason.text.as_str());
+                let is_same = |last: &Told| {
+                    last.why.split_once(':').is_some_and(|(verdict, _)| verdict == server.verdict)
+                };
+                if !told.last().is_some_and(is_same) {
+                    let why = reasons.collect::<Vec<_>>().join("; ");
+                    told.push(Told { at, why: format!("{}: {why}", server.verdict) });
                 }
             }
             last = is_last.then_some(report);
@@ -174,7 +199,7 @@ pub fn check(seed: u64) -> Outcome {
     // Past the end of the evidence for the truth alone; the sink still learns who really asked.
     simulation.run_until(Timestamp(u64::MAX), &mut evidence);
     let truth = simulation.finish();
-    outcome::compare(&parameters, &migration, &truth, &evidence, &drained, last.as_ref())
+    outcome::compare(&parameters, &migration, &truth, &evidence, &Verdicts { drained, told, last })
 }
 
 impl Evidence {

@@ -8,7 +8,7 @@ use lowtide_aggregate::drain::Migration;
 use lowtide_aggregate::drain::report::MigrationReport;
 use lowtide_proto::Timestamp;
 
-use super::{Evidence, SECOND, mapped};
+use super::{Evidence, SECOND, Told, Verdicts, mapped};
 use crate::parameters::Parameters;
 use crate::resolver::IN_FLIGHT;
 use crate::sink::Class;
@@ -40,6 +40,10 @@ pub struct Outcome {
     pub due: u64,
     /// Of those, called drained within an hour.
     pub in_time: u64,
+    /// The same where the server itself was watched all the time, and another old server was not.
+    pub due_beside_hole: u64,
+    /// Of those, called drained within an hour.
+    pub in_time_beside_hole: u64,
     /// What was wrong, as text.
     pub examples: Vec<String>,
     /// Clients by true class and the class that they were given.
@@ -58,6 +62,8 @@ impl Outcome {
         self.drained_with_hole += other.drained_with_hole;
         self.due += other.due;
         self.in_time += other.in_time;
+        self.due_beside_hole += other.due_beside_hole;
+        self.in_time_beside_hole += other.in_time_beside_hole;
         self.examples.extend(other.examples);
         self.examples.sort_by_key(|example| (!example.contains("compliant"), !example.contains("hole")));
         self.examples.truncate(EXAMPLES);
@@ -71,25 +77,52 @@ impl Outcome {
         self.false_drained == 0 && self.drained_with_hole == 0 && self.in_time * 100 >= self.due * 99
     }
 
-    /// Of the clients given a class, the share that are of it; and of those that are of it, the share that were given it.
-    fn precision_and_recall(&self, truth: &[Class], given: &[&str]) -> (f64, f64) {
-        let sum = |of: &dyn Fn(&Class, &str) -> bool| {
-            self.classes
-                .iter()
-                .filter(|((class, name), _)| of(class, name))
-                .map(|(_, count)| count)
-                .sum::<u64>() as f64
-        };
-        let both = sum(&|class, name| truth.contains(class) && given.contains(&name));
-        (both / sum(&|_, name| given.contains(&name)), both / sum(&|class, _| truth.contains(class)))
+    /// How many clients of some true classes were given some classes.
+    fn count(&self, truth: &[Class], given: &[&str]) -> u64 {
+        let is_meant =
+            |((class, name), _): &(&(Class, &str), &u64)| truth.contains(class) && given.contains(name);
+        self.classes.iter().filter(is_meant).map(|(_, count)| count).sum()
+    }
+
+    /// By class, of the clients given it the share that are of it, and of those that are of it the share that were given it.
+    pub fn precisions_and_recalls(&self) -> [(&'static str, f64, f64); 4] {
+        let resolvers = [Class::ResolverCompliant, Class::ResolverExtending];
+        let classes: [(&str, &[Class], &[&str]); 4] = [
+            ("resolver", &resolvers, &["resolver-within-horizon", "resolver-past-horizon"]),
+            ("hard-coded", &[Class::HardCoded], &["hard-coded"]),
+            ("monitor", &[Class::Monitor], &["monitor"]),
+            ("scanner", &[Class::Scanner], &["scanner"]),
+        ];
+        classes.map(|(name, truth, given)| {
+            let both = self.count(truth, given) as f64;
+            let (given, all) = (self.count(&Class::ALL, given), self.count(truth, &ALL_GIVEN));
+            (name, both / given as f64, both / all as f64)
+        })
+    }
+
+    /// Of each true class in a line, how many were given which class.
+    fn confusion(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:>24}", "")?;
+        ALL_GIVEN.iter().try_for_each(|given| write!(f, "{given:>25}"))?;
+        writeln!(f)?;
+        for class in Class::ALL.into_iter().filter(|class| *class != Class::Background) {
+            write!(f, "{:>24}", format!("{class:?}"))?;
+            ALL_GIVEN.iter().try_for_each(|given| write!(f, "{:>25}", self.count(&[class], &[given])))?;
+            writeln!(f)?;
+        }
+        Ok(())
     }
 }
+
+/// The classes that clients are given.
+const ALL_GIVEN: [&str; 5] =
+    ["resolver-within-horizon", "resolver-past-horizon", "hard-coded", "monitor", "scanner"];
 
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{} migrations, {} zones and old servers judged each hour",
+            "{} migrations, {} zones and old servers judged each half-hour",
             self.migrations, self.judged
         )?;
         writeln!(f, "called drained: {}", self.drained)?;
@@ -105,24 +138,27 @@ impl fmt::Display for Outcome {
             "  with a configuration that was wrong, and a cache asked later: {}",
             self.misconfigured_later
         )?;
-        let share = 100.0 * self.in_time as f64 / (self.due as f64).max(1.0);
+        let share = |of: u64, all: u64| 100.0 * of as f64 / (all as f64).max(1.0);
         writeln!(
             f,
-            "drained by the rules, with whole evidence: {}; so called within an hour: {} ({share:.2} %)",
-            self.due, self.in_time
+            "drained by the rules, with whole evidence: {}; so called within an hour: {} ({:.2} %)",
+            self.due,
+            self.in_time,
+            share(self.in_time, self.due)
+        )?;
+        writeln!(
+            f,
+            "the same, but with a hole at another old server: {}; so called within an hour: {} ({:.2} %)",
+            self.due_beside_hole,
+            self.in_time_beside_hole,
+            share(self.in_time_beside_hole, self.due_beside_hole)
         )?;
         writeln!(f, "clients that asked after the cutover, precision and recall of their classes:")?;
-        let resolvers = [Class::ResolverCompliant, Class::ResolverExtending];
-        let lines: [(&str, &[Class], &[&str]); 4] = [
-            ("resolver", &resolvers, &["resolver-within-horizon", "resolver-past-horizon"]),
-            ("hard-coded", &[Class::HardCoded], &["hard-coded"]),
-            ("monitor", &[Class::Monitor], &["monitor"]),
-            ("scanner", &[Class::Scanner], &["scanner"]),
-        ];
-        for (name, truth, given) in lines {
-            let (precision, recall) = self.precision_and_recall(truth, given);
+        for (name, precision, recall) in self.precisions_and_recalls() {
             writeln!(f, "  {name}: {precision:.3}, {recall:.3}")?;
         }
+        writeln!(f, "what they are, by line, and what they were taken for:")?;
+        self.confusion(f)?;
         for example in &self.examples {
             writeln!(f, "WRONG: {example}")?;
         }
@@ -136,6 +172,7 @@ struct One<'a> {
     server: Ipv6Addr,
     truth: &'a ServerTruth,
     drained: &'a [Timestamp],
+    told: &'a [Told],
 }
 
 pub(super) fn compare(
@@ -143,8 +180,7 @@ pub(super) fn compare(
     migration: &Migration,
     truth: &Truth,
     evidence: &Evidence,
-    drained: &BTreeMap<(usize, Ipv6Addr), Vec<Timestamp>>,
-    last: Option<&MigrationReport>,
+    verdicts: &Verdicts,
 ) -> Outcome {
     let mut outcome = Outcome { migrations: 1, ..Outcome::default() };
     let is_configured_right = truth.true_cutover == Some(truth.cutover);
@@ -153,15 +189,16 @@ pub(super) fn compare(
             continue;
         };
         let address = mapped(server.address);
-        let called = drained.get(&(zone, address)).map_or(&[][..], Vec::as_slice);
-        let one = One { zone, server: address, truth: server, drained: called };
+        let called = verdicts.drained.get(&(zone, address)).map_or(&[][..], Vec::as_slice);
+        let told = verdicts.told.get(&(zone, address)).map_or(&[][..], Vec::as_slice);
+        let one = One { zone, server: address, truth: server, drained: called, told };
         outcome.judged += 1;
         outcome.drained += u64::from(!called.is_empty());
         later(&mut outcome, truth, evidence, &one, is_configured_right);
         with_hole(&mut outcome, parameters, truth, evidence, &one);
-        due(&mut outcome, migration, truth, evidence, &one, last);
+        due(&mut outcome, parameters, migration, truth, evidence, &one);
     }
-    classes(&mut outcome, truth, last);
+    classes(&mut outcome, truth, verdicts.last.as_ref());
     outcome
 }
 
@@ -263,14 +300,20 @@ fn with_hole(
     }
 }
 
+/// Whether the new servers lead nobody back, and the operator or a sensor knows it. The rules allow nothing to be called drained before: a
+/// new server that names old ones keeps the migration from closing, and what nobody knows of is a hole in the evidence.
+fn new_servers_are_known_good(migration: &Migration) -> bool {
+    migration.new_verified
+}
+
 /// Whether it was called drained within an hour of when the rules allow it.
 fn due(
     outcome: &mut Outcome,
+    parameters: &Parameters,
     migration: &Migration,
     truth: &Truth,
     evidence: &Evidence,
     one: &One<'_>,
-    report: Option<&MigrationReport>,
 ) {
     let concerns = |hole: &&crate::truth::Hole| {
         hole.kind != "late" && hole.addresses.iter().any(|&address| mapped(address) == one.server)
@@ -283,6 +326,7 @@ fn due(
         || one.truth.drained_from.is_none()
         || !one.truth.is_watched
         || truth.holes.iter().any(|hole| concerns(&hole))
+        || !new_servers_are_known_good(migration)
     {
         return;
     }
@@ -296,22 +340,37 @@ fn due(
     if earliest + HOUR > truth.end.0 {
         return;
     }
+    // Judged each half-hour: the first look after the moment comes within an hour.
+    let is_in_time = one.drained.iter().any(|called| called.0 <= earliest + HOUR);
+    // Until when caches may lead here is told by the answers of all old servers, not of this one alone: what another one gave away while
+    // nobody watched that leads on from the end of its hole. Such evidence is not whole, and is counted apart. A hole counts from when on
+    // what was given away in it could lead past the cutover, up to when the verdict was due.
+    let plan = &parameters.plan;
+    let ttls = plan.ns_ttl.max(plan.address_ttl).max(parameters.parent.ns_ttl);
+    let begin = truth.cutover.0.saturating_sub(u64::from(ttls) * SECOND);
+    let is_beside_hole = truth
+        .holes
+        .iter()
+        .any(|hole| hole.kind != "late" && hole.to.0 > begin && hole.from.0 < earliest + HOUR);
+    if is_beside_hole {
+        outcome.due_beside_hole += 1;
+        outcome.in_time_beside_hole += u64::from(is_in_time);
+        return;
+    }
     outcome.due += 1;
-    // Judged each hour: the first look after the moment comes within one.
-    if one.drained.iter().any(|called| called.0 <= earliest + HOUR) {
+    if is_in_time {
         outcome.in_time += 1;
     } else {
+        let then = one.told.iter().rev().find(|told| told.at.0 <= earliest + HOUR);
         outcome.examples.push(format!(
-            "seed {}: {} {} could be called drained at {} and was not within an hour (first at {:?}; {:?}; at the end {:?})",
+            "seed {}: {} {} could be called drained at {} and was not within an hour (first at {:?}; {:?}); then it was {}",
             truth.seed,
             one.truth.zone,
             one.server.to_canonical(),
             crate::time::text(Timestamp(earliest)),
             one.drained.first().map(|&time| crate::time::text(time)),
             truth.mistakes,
-            report.into_iter().flat_map(|report| &report.servers).find(|server| {
-                server.zone == one.truth.zone && server.address == one.server.to_canonical().to_string()
-            }).map(|server| (server.verdict, &server.reasons))
+            then.map_or("not judged", |told| told.why.as_str())
         ));
     }
 }

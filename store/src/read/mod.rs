@@ -6,6 +6,7 @@
 //! at a time: memory here is bounded by the lists and the number of intervals.
 
 mod coverage;
+pub mod drain;
 mod lists;
 mod names;
 mod rows;

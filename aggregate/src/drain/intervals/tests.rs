@@ -137,7 +137,7 @@ fn rows_of_an_interval_and_clients_are_bounded_and_all_are_counted() {
     let rows = told(intervals.close(Timestamp(u64::MAX)));
     assert_eq!(rows[0], (0, 0, 1, 500, 500, (7, 7), 0, None));
     assert_eq!(rows.last(), Some(&(1, many, 1, 1, 0, (60, 60), 0, None)));
-    assert_eq!(rows.iter().map(|row| row.3).sum::<u64>() as u128, many + 1);
+    assert_eq!(u128::from(rows.iter().map(|row| row.3).sum::<u64>()), many + 1);
 }
 
 #[test]

@@ -133,3 +133,10 @@ fn an_old_server_that_nobody_asks_any_more_does_not_keep_the_other_from_draining
     }
     assert_eq!(judge(&two, &evidence, at(100)).0, Verdict::NotClosing);
 }
+
+#[test]
+fn a_client_that_comes_rarely_makes_silence_say_less_though_one_of_its_visits_was_missed() {
+    let evidence = evidence(&[0, 20, 40, 80]);
+    check(&evidence, 119, Verdict::Draining, "periodic-client");
+    check(&evidence, 121, Verdict::Drained, "quiet");
+}

@@ -17,6 +17,7 @@ $asked,
     gap_min SimpleAggregateFunction(min, Nullable(UInt64)) COMMENT 'Shortest time from the beginning of a visit to that of the next, of visits that began on this day, nanoseconds; NULL where none is known' CODEC(ZSTD(1)),
     gap_max SimpleAggregateFunction(max, Nullable(UInt64)) COMMENT 'Longest such time, nanoseconds; NULL where none is known' CODEC(ZSTD(1)),
     qtypes SimpleAggregateFunction(groupUniqArrayArray, Array(String)) COMMENT 'Query types it asked for, by name, in no order' CODEC(ZSTD(1)),
+    qtype_bits SimpleAggregateFunction(groupBitOr, UInt64) COMMENT 'The same as bits: that of a code point below 63, the lowest for IXFR, AXFR, MAILB, MAILA and ANY, else the highest' CODEC(ZSTD(1)),
     intervals SimpleAggregateFunction(groupUniqArrayArray, Array(DateTime('UTC'))) COMMENT 'Intervals of drain in which it asked, in no order' CODEC(ZSTD(1))
 )
 ENGINE = $AggregatingMergeTree

@@ -1,5 +1,5 @@
 INSERT INTO $db.drain_day (interval, sensor, run, kind, role, migration, zone, server, client,
-    queries, rd_queries, responses, first_seen, last_seen, visits, gap_min, gap_max, qtypes, intervals)
+    queries, rd_queries, responses, first_seen, last_seen, visits, gap_min, gap_max, qtypes, qtype_bits, intervals)
 $by_day
 FROM $db.drain AS d
 GROUP BY interval, sensor, run, kind, role, migration, zone, server, client

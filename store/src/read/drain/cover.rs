@@ -1,0 +1,357 @@
+//! When live sensors watched the old servers, and what they lost.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv6Addr;
+
+use clickhouse::{Client, Row};
+use lowtide_aggregate::drain::Evidence;
+use lowtide_aggregate::drain::plan::SECOND;
+use lowtide_aggregate::summary::rfc3339;
+use lowtide_proto::Timestamp;
+use serde::Deserialize;
+
+use super::{Loss, Scope, address, all, seconds};
+use crate::read::ReadError;
+use crate::read::rows::{DAY, HOUR, Statement};
+
+/// Seconds of an interval of a run that said nothing of itself.
+const WIDTH: u32 = 60;
+
+/// Queries whose name was not captured: they may have been for any zone.
+const UNREAD_QUERY: &str = "unread_query";
+
+/// Responses that could not be read to their end.
+const UNREAD_RESPONSE: &str = "unread_response";
+
+/// After so long without a row a sensor does not only lag behind, nanoseconds.
+const SILENT: u64 = 15 * 60 * SECOND;
+
+/// Losses that are told of one source; past it the last one grows.
+const MAX_LOSSES: usize = 10_000;
+
+#[derive(Debug, Deserialize, Row)]
+struct WatchRow {
+    sensor: String,
+    source: String,
+    servers: Vec<String>,
+}
+
+/// Intervals with heartbeats that follow one another.
+#[derive(Debug, Deserialize, Row)]
+struct IslandRow {
+    sensor: String,
+    source: String,
+    server: String,
+    since: u32,
+    until: u32,
+    first_width: u32,
+    first_beats: u64,
+    last_width: u32,
+    last_beats: u64,
+}
+
+#[derive(Debug, Deserialize, Row)]
+struct UntoldRow {
+    sensor: String,
+    server: String,
+    hour: u32,
+    asked: u64,
+}
+
+#[derive(Debug, Deserialize, Row)]
+struct LossRow {
+    sensor: String,
+    source: String,
+    server: String,
+    at: u32,
+    to: u32,
+    last: u64,
+    losses: Vec<(String, u64)>,
+    is_unknown: u8,
+}
+
+/// Losses as they are read: those of neighbouring intervals and of the same kind are one.
+#[derive(Debug, Default)]
+pub struct Losses {
+    /// By sensor and source.
+    pub by_source: BTreeMap<(String, String), Vec<Loss>>,
+    /// When responses of a server could not be read, last.
+    pub unread: BTreeMap<Ipv6Addr, Timestamp>,
+    /// The counts of the loss that is last in its list.
+    counts: BTreeMap<String, u64>,
+}
+
+impl Losses {
+    /// The statement over the rows of coverage that `which` lets through.
+    pub fn sql(which: &str) -> String {
+        format!(
+            "SELECT sensor, source, toString(server) AS server, toUInt32(interval) AS at, \
+             toUInt32(at + if(max(its.width) = 0, toUInt32({WIDTH}), max(its.width))) AS to, \
+             toUInt64(ifNull(toUnixTimestamp64Nano(max(last)), 0)) AS last, \
+             CAST(mapFilter((reason, count) -> count > 0, sumMap(lost)) AS Array(Tuple(String, UInt64))) AS losses, \
+             max(unknown) AS is_unknown \
+             FROM coverage LEFT JOIN {RUNS} AS its USING (sensor, run) \
+             WHERE {which} AND (unknown > 0 OR notEmpty(lost)) \
+             GROUP BY sensor, source, server, interval HAVING notEmpty(losses) OR is_unknown > 0 \
+             ORDER BY sensor, source, server, at"
+        )
+    }
+
+    /// Reads losses up to a moment.
+    pub async fn read(
+        &mut self,
+        client: &Client,
+        statement: Statement,
+        until: Timestamp,
+    ) -> Result<(), ReadError> {
+        let failed = |source| ReadError::Query { what: "losses", source };
+        let mut cursor = statement.query(client).fetch::<LossRow>().map_err(failed)?;
+        while let Some(row) = cursor.next().await.map_err(failed)? {
+            self.add(row, until);
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, row: LossRow, until: Timestamp) {
+        let server = address(&row.server);
+        let (from, to) = (seconds(row.at), seconds(row.to).min(until));
+        let mut losses: BTreeMap<String, u64> = row.losses.into_iter().collect();
+        if let (Some(server), Some(_)) = (server, losses.remove(UNREAD_RESPONSE)) {
+            let last = if row.last > 0 { Timestamp(row.last).min(to) } else { to };
+            let known = self.unread.entry(server).or_default();
+            *known = (*known).max(last);
+        }
+        if losses.is_empty() && row.is_unknown == 0 {
+            return;
+        }
+        let list = self.by_source.entry((row.sensor, row.source)).or_default();
+        let is_same = self.counts.keys().eq(losses.keys());
+        let is_full = list.len() >= MAX_LOSSES;
+        match list.last_mut() {
+            Some(last) if last.server == server && last.to >= from && is_same || is_full => {
+                last.to = last.to.max(to);
+                last.from = last.from.min(from);
+                losses
+                    .into_iter()
+                    .for_each(|(reason, count)| *self.counts.entry(reason).or_default() += count);
+                last.reason = told(&self.counts);
+            }
+            _ => {
+                list.push(Loss { server, from, to, reason: told(&losses) });
+                self.counts = losses;
+            }
+        }
+    }
+}
+
+/// What was lost in words.
+fn told(losses: &BTreeMap<String, u64>) -> String {
+    if losses.is_empty() {
+        return "nobody knows what was lost".to_owned();
+    }
+    let piece = |(reason, count): (&String, &u64)| match reason.strip_suffix("_ms") {
+        Some(reason) => format!("{} for {}.{:03} s", reason.replace('_', " "), count / 1_000, count % 1_000),
+        None if reason == UNREAD_QUERY => {
+            format!("{count} queries whose name was not captured (snap length)")
+        }
+        None => format!("{reason} {count}"),
+    };
+    losses.iter().map(piece).collect::<Vec<_>>().join(", ")
+}
+
+/// How long an interval of each run is, seconds.
+const RUNS: &str =
+    "(SELECT sensor, run, toUInt32(greatest(1, ceil(interval_s))) AS width FROM sensor_run FINAL)";
+
+/// Fills who watched of the live sensors, and gives by sensor what sensors were not told to record; `unread` is when replayed files could not read a response of a server, last.
+pub async fn read(
+    scope: &Scope<'_>,
+    evidence: &mut Evidence,
+    unread: BTreeMap<Ipv6Addr, Timestamp>,
+) -> Result<Vec<(String, Loss)>, ReadError> {
+    let since = since(scope, evidence);
+    let (mut parameters, whose) = scope.statement();
+    parameters.number("since", since);
+    let statement = |sql: String| parameters.clone().with_sql(sql);
+    let live = format!("kind = 'live' AND interval <= toDateTime({{until:UInt32}}, 'UTC'){whose}");
+    let in_range = format!("{live} AND interval >= toDateTime({{since:UInt32}}, 'UTC')");
+    // Who ever showed an old server goes on being asked for.
+    let sql = format!(
+        "SELECT sensor, source, groupUniqArray(toString(server)) AS servers FROM coverage \
+         WHERE {live} AND server IN {{old:Array(String)}} AND messages > 0 GROUP BY sensor, source ORDER BY sensor, source"
+    );
+    let watching: Vec<WatchRow> = all(scope.client, "who watches", statement(sql)).await?;
+    let islands =
+        islands(scope, &statement, &format!("{in_range} AND server IN {{old:Array(String)}}")).await?;
+    let mut losses = Losses { unread, ..Losses::default() };
+    let servers = "(server = '' OR server IN {servers:Array(String)})";
+    losses.read(scope.client, statement(Losses::sql(&format!("{in_range} AND {servers}"))), scope.at).await?;
+    let untold = untold(scope, statement).await?;
+    for row in watching {
+        watched(scope, evidence, &row, &islands, &losses, &untold);
+    }
+    let servers = scope.servers();
+    for (server, last) in losses.unread.into_iter().filter(|(server, _)| servers.contains(server)) {
+        for zone in 0..scope.migration.zones.len() {
+            let known = evidence.unread.entry((zone, server)).or_default();
+            *known = (*known).max(last);
+        }
+    }
+    Ok(untold)
+}
+
+/// Hours in which sensors counted queries in `traffic` of which they have no row in `drain`: they were not told of the migration, and what
+/// they would have seen of it nobody knows.
+async fn untold(
+    scope: &Scope<'_>,
+    statement: impl Fn(String) -> Statement,
+) -> Result<Vec<(String, Loss)>, ReadError> {
+    let whose = if scope.sensors.is_empty() { "" } else { " AND sensor IN {sensors:Array(String)}" };
+    let sql = format!(
+        "SELECT toString(sensor) AS sensor, toString(server) AS server, toUInt32(toStartOfHour(interval)) AS hour, sum(queries) AS asked \
+         FROM traffic_zone WHERE zone IN {{zones:Array(String)}} AND server IN {{old:Array(String)}}{whose} \
+         AND interval >= toDateTime({{since:UInt32}}, 'UTC') AND interval <= toDateTime({{until:UInt32}}, 'UTC') \
+         AND (sensor, server, toStartOfHour(interval)) NOT IN (SELECT sensor, server, interval FROM drain_hour \
+         WHERE migration IN {{migration:Array(String)}} AND zone IN {{zones:Array(String)}} AND queries > 0) \
+         GROUP BY sensor, server, hour HAVING asked > 0 ORDER BY sensor, server, hour LIMIT {MAX_LOSSES}"
+    );
+    let rows: Vec<UntoldRow> = all(scope.client, "traffic", statement(sql)).await?;
+    let loss = |row: UntoldRow| {
+        let reason = format!(
+            "{} queries to {} in this hour that are in no row of {}: this sensor was not told of it",
+            row.asked, row.server, scope.migration.name
+        );
+        let (from, to) = (seconds(row.hour), seconds(row.hour.saturating_add(HOUR)).min(scope.at));
+        (row.sensor, Loss { server: address(&row.server), from, to, reason })
+    };
+    Ok(rows.into_iter().map(loss).collect())
+}
+
+/// Stretches of intervals with heartbeats. Most days are whole, and told so at once; of the others the intervals are looked at.
+async fn islands(
+    scope: &Scope<'_>,
+    statement: &impl Fn(String) -> Statement,
+    which: &str,
+) -> Result<Vec<IslandRow>, ReadError> {
+    let width = format!("if(its.width = 0, toUInt32({WIDTH}), its.width)");
+    let keys = "sensor, source, server";
+    let days = format!(
+        "SELECT {keys}, toUInt32(toStartOfDay(interval)) AS day, max({width}) AS width, \
+         uniqExactIf(interval, heartbeats * 2 >= {width}) * min({width}) = {DAY} AND width = min({width}) AS is_whole \
+         FROM coverage LEFT JOIN {RUNS} AS its USING (sensor, run) WHERE {which} AND heartbeats > 0 GROUP BY {keys}, day"
+    );
+    let sql = format!(
+        "WITH days AS ({days}) \
+         SELECT sensor, source, toString(server) AS server, day AS since, toUInt32(day + {DAY}) AS until, toUInt32(width) AS first_width, \
+         toUInt64(width) AS first_beats, toUInt32(width) AS last_width, toUInt64(width) AS last_beats FROM days WHERE is_whole \
+         UNION ALL \
+         SELECT sensor, source, toString(server) AS server, toUInt32(min(at)) AS since, toUInt32(max(at + width)) AS until, \
+         toUInt32(argMin(width, at)) AS first_width, argMin(beats, at) AS first_beats, toUInt32(argMax(width, at)) AS last_width, \
+         argMax(beats, at) AS last_beats \
+         FROM (SELECT *, sum(at > known) OVER (PARTITION BY {keys} ORDER BY at \
+         ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS island \
+         FROM (SELECT *, max(at + width) OVER (PARTITION BY {keys} ORDER BY at \
+         ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS known \
+         FROM (SELECT {keys}, toUInt32(interval) AS at, max({width}) AS width, sum(heartbeats) AS beats \
+         FROM coverage LEFT JOIN {RUNS} AS its USING (sensor, run) \
+         WHERE {which} AND heartbeats > 0 AND ({keys}, toUInt32(toStartOfDay(interval))) IN (SELECT {keys}, day FROM days WHERE NOT is_whole) \
+         GROUP BY {keys}, interval HAVING beats * 2 >= width))) GROUP BY {keys}, island"
+    );
+    let sql = format!("SELECT * FROM ({sql}) ORDER BY {keys}, since");
+    let rows: Vec<IslandRow> = all(scope.client, "heartbeats", statement(sql)).await?;
+    let mut islands: Vec<IslandRow> = Vec::new();
+    for row in rows {
+        match islands.last_mut() {
+            Some(last)
+                if (&last.sensor, &last.source, &last.server) == (&row.sensor, &row.source, &row.server)
+                    && last.until >= row.since =>
+            {
+                last.until = row.until;
+                (last.last_width, last.last_beats) = (row.last_width, row.last_beats);
+            }
+            _ => islands.push(row),
+        }
+    }
+    Ok(islands)
+}
+
+/// From when on it matters who watched: the cutover, or the longest quiet period that is asked for.
+fn since(scope: &Scope<'_>, evidence: &Evidence) -> u32 {
+    let periods = evidence.asked.values().flat_map(|asked| asked.clients.values());
+    let longest = periods.filter_map(|client| client.period()).max().unwrap_or_default();
+    let required = scope.migration.quiet_period.max(longest.saturating_mul(2));
+    // Two intervals more, so that none is cut through.
+    let begin = scope.at.0.saturating_sub(required).saturating_sub(2 * u64::from(WIDTH) * SECOND);
+    let cutover = scope.migration.cutover.map_or(begin, |cutover| cutover.0);
+    u32::try_from(begin.min(cutover) / SECOND).unwrap_or(u32::MAX)
+}
+
+/// One source that watches old servers.
+fn watched(
+    scope: &Scope<'_>,
+    evidence: &mut Evidence,
+    row: &WatchRow,
+    islands: &[IslandRow],
+    losses: &Losses,
+    untold: &[(String, Loss)],
+) {
+    let mut by_spans: BTreeMap<Vec<(Timestamp, Timestamp)>, BTreeSet<Ipv6Addr>> = BTreeMap::new();
+    for server in &row.servers {
+        let of = |island: &&IslandRow| {
+            island.sensor == row.sensor && island.source == row.source && island.server == *server
+        };
+        let spans: Vec<_> = islands.iter().filter(of).map(span).collect();
+        if let Some(address) = address(server) {
+            by_spans.entry(spans).or_default().insert(address);
+        }
+    }
+    let is_one = by_spans.len() == 1;
+    for (spans, servers) in by_spans {
+        let mut name = format!("{} {}", row.sensor, row.source).trim_end().to_owned();
+        if !is_one {
+            // A server that was named to the sensor later than another.
+            let servers: Vec<String> = servers.iter().map(|&server| super::shown(server)).collect();
+            name = format!("{name} ({})", servers.join(", "));
+        }
+        for &server in &servers {
+            evidence.cover.watches(&name, server);
+        }
+        for &(from, to) in &spans {
+            evidence.cover.seen(&name, from, to.min(scope.at));
+        }
+        let last = spans.iter().map(|&(_, to)| to).max();
+        if last.is_none_or(|last| scope.at.0.saturating_sub(last.0) > SILENT) {
+            let text = match last {
+                Some(last) => format!("nothing of it since {}", rfc3339(last)),
+                None => "nothing of it in this time".to_owned(),
+            };
+            let text = format!(
+                "{text}; a sensor that is out of service is left out by naming the others with --sensor"
+            );
+            let from = last.unwrap_or(seconds(since(scope, evidence)));
+            evidence.cover.lost(&name, from.min(scope.at), scope.at, &text);
+        }
+        for (_, loss) in untold.iter().filter(|(sensor, _)| *sensor == row.sensor) {
+            evidence.cover.lost(&name, loss.from, loss.to, &loss.reason);
+        }
+        for ((sensor, source), lost) in &losses.by_source {
+            // What was lost on the way to ClickHouse is of no source, and so of all.
+            let is_of =
+                *sensor == row.sensor && (*source == row.source || source == "spool" || source.is_empty());
+            for loss in lost.iter().filter(|_| is_of) {
+                evidence.cover.lost(&name, loss.from, loss.to, &loss.reason);
+            }
+        }
+    }
+}
+
+/// When an island was watched: of an interval at its ends as many seconds as there are heartbeats.
+fn span(island: &IslandRow) -> (Timestamp, Timestamp) {
+    let missing = |width: u32, beats: u64| width.saturating_sub(u32::try_from(beats).unwrap_or(u32::MAX));
+    // Ticks of a second may be a little more than one apart.
+    let missing =
+        |width: u32, beats: u64| Some(missing(width, beats)).filter(|&missing| missing > 2).unwrap_or(0);
+    let from = island.since + missing(island.first_width, island.first_beats);
+    let to = island.until.saturating_sub(missing(island.last_width, island.last_beats));
+    (seconds(from.min(island.until)), seconds(to.max(from.min(island.until))))
+}
