@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use lowtide_benches::figures::Rounds;
 use lowtide_benches::program;
@@ -31,8 +31,7 @@ const TABLES: [(&str, &str); 3] = [
 pub fn run(lowtide: &Path) -> Outcome<()> {
     let clickhouse = ClickHouse::start(lowtide)?;
     clickhouse.create_schema(DATABASE)?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
-    let end = now - now % 60;
+    let end: u64 = clickhouse.query("SELECT toUnixTimestamp(toStartOfMinute(now()))")?.parse()?;
     let begin = (end - 30 * DAY).to_string();
     let url = clickhouse.url(DATABASE);
     let connection =
@@ -77,9 +76,10 @@ pub fn run(lowtide: &Path) -> Outcome<()> {
             ["drain", "--json", "--config", &*plan, "--clickhouse", &*url, "--at", &*at],
         )?;
         let report: serde_json::Value = serde_json::from_slice(&used.output)?;
-        let verdict = &report["migrations"][0]["verdict"];
-        if verdict != "drained" || !used.success {
-            return Err(format!("the verdict is {verdict}: {}", report["migrations"][0]["reasons"]).into());
+        let told = |place: &str| report.pointer(place).map(ToString::to_string).unwrap_or_default();
+        let verdict = told("/migrations/0/verdict");
+        if verdict != "\"drained\"" || !used.success {
+            return Err(format!("the verdict is {verdict}: {}", told("/migrations/0/reasons")).into());
         }
         wall.push(used.wall);
         cpu.push(used.cpu);
