@@ -208,10 +208,15 @@ fn one(
     let is_known =
         evidence.asked.iter().any(|(&(of, _), asked)| of == number && asked.queries + asked.apart > 0);
     let mut reasons = Vec::new();
-    let culprits: Vec<_> = horizon.culprits.iter().collect();
-    // An old server that nobody asks leads nobody anywhere; a new one will be asked again.
-    let leads_back =
-        culprits.iter().any(|culprit| migration.new.iter().any(|server| server.address == culprit.server));
+    // An old server that nobody asks leads nobody anywhere, whatever it served last, once caches have forgotten that: it may have been
+    // changed since, and nobody saw it. A new one will be asked again.
+    let is_new = |server: Ipv6Addr| migration.new.iter().any(|new| new.address == server);
+    let is_asked_now = |server: Ipv6Addr| {
+        evidence.asked.get(&(number, server)).is_some_and(|asked| asked.last >= Some(begin))
+    };
+    let may_lead = |server| horizon.at > Some(at) || is_asked_now(server) || is_new(server);
+    let culprits: Vec<_> = horizon.culprits.iter().filter(|culprit| may_lead(culprit.server)).collect();
+    let leads_back = culprits.iter().any(|culprit| is_new(culprit.server));
     let name = shown(server);
     let zone = migration.zones.get(number).map(|zone| zone.as_name().to_string()).unwrap_or_default();
     let verdict = match (migration.cutover, horizon.at) {

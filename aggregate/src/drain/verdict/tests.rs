@@ -7,6 +7,7 @@ use lowtide_proto::{NameBuf, Qtype};
 use super::*;
 use crate::drain::Cover;
 use crate::drain::plan::Server;
+use crate::drain::rrsets::{RrsetKey, Section, Served};
 
 const OLD: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
 const CLIENT: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 2);
@@ -87,6 +88,50 @@ fn responses_that_nobody_could_read_may_have_led_back() {
     // A week, as it is not known what the server's TTLs are.
     check(&evidence, 172, Verdict::Draining, "within-horizon");
     check(&evidence, 173, Verdict::Drained, "quiet");
+}
+
+#[test]
+fn an_old_server_that_nobody_asks_any_more_does_not_keep_the_other_from_draining() {
+    const OTHER: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 3);
+    let mut two = migration();
+    two.old.push(Server { name: None, address: OTHER });
+    let mut evidence = evidence(&[5, 99]);
+    evidence.cover.watches("tap", OTHER);
+    // It is changed after its last query: nobody sees that.
+    let last = Timestamp(CUTOVER + 5 * HOUR);
+    let mut asked = Asked::new(60 * SECOND);
+    asked.count(CLIENT, last, Qtype(1), false, true);
+    evidence.asked.insert((0, OTHER), asked);
+    let key = RrsetKey {
+        server: OTHER,
+        owner: "corp.example.".to_owned(),
+        rrtype: "NS".to_owned(),
+        section: Section::Authority,
+        rdata: vec!["ns1.old.example.".to_owned()],
+    };
+    let served = Served {
+        ttl_min: 3_600,
+        ttl_max: 3_600,
+        horizon: Timestamp(last.0 + HOUR),
+        higher_until: None,
+        answers: 1,
+        first: last,
+        last,
+        ttl: 3_600,
+    };
+    evidence.rrsets.push((0, key, served));
+    let at = |hour: u64| Timestamp(CUTOVER + hour * HOUR);
+    for (hour, verdict) in [(20, Verdict::NotClosing), (100, Verdict::Draining), (124, Verdict::Drained)] {
+        let (is, report) = judge(&two, &evidence, at(hour));
+        assert_eq!(is, verdict, "{hour}: {report:#?}");
+        let told = report.reasons.iter().any(|reason| reason.code == "still-served");
+        assert_eq!(told, verdict == Verdict::NotClosing, "{report:#?}");
+    }
+    // It is still asked.
+    if let Some(asked) = evidence.asked.get_mut(&(0, OTHER)) {
+        asked.count(CLIENT, at(90), Qtype(1), false, true);
+    }
+    assert_eq!(judge(&two, &evidence, at(100)).0, Verdict::NotClosing);
 }
 
 #[test]

@@ -125,11 +125,19 @@ impl Perfing {
         let said = String::from_utf8_lossy(&output.stdout);
         let complained = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "dnsperf: {}\n{said}{complained}", output.status);
+        Perf::read(&said)
+    }
+}
+
+impl Perf {
+    /// Reads what `dnsperf` said at its end.
+    #[track_caller]
+    pub fn read(said: &str) -> Self {
         let field = |name: &str| {
             said.lines()
                 .find_map(|line| line.trim().strip_prefix(name))
                 .map(|rest| rest.trim().to_owned())
-                .unwrap_or_else(|| panic!("dnsperf says nothing of {name}\n{said}{complained}"))
+                .unwrap_or_else(|| panic!("dnsperf says nothing of {name}\n{said}"))
         };
         let count = |name: &str| field(name).split(' ').next().unwrap().parse().unwrap();
         // "NOERROR 1800 (90.00%), NXDOMAIN 200 (10.00%)"
@@ -141,7 +149,7 @@ impl Perfing {
             })
             .collect();
         let latency = field("Average Latency (s):").split(' ').next().unwrap().parse().unwrap();
-        Perf {
+        Self {
             sent: count("Queries sent:"),
             completed: count("Queries completed:"),
             lost: count("Queries lost:"),

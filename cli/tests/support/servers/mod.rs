@@ -145,7 +145,7 @@ fn free(address: Ipv4Addr, port: u16) -> bool {
 }
 
 /// A program for a server, with its path. Where AppArmor confines it to the places of Debian's service, a copy of it.
-fn server_program(name: &str, package: &str, folder: &Path) -> PathBuf {
+pub fn server_program(name: &str, package: &str, folder: &Path) -> PathBuf {
     let path = program(name, package);
     // Profiles go by path, so the copy has none.
     let confined =
