@@ -2,7 +2,7 @@
 # Installs what the tests need and passes them all: formatting, lints, tests, documentation, recordings.
 #
 # What it installs: with root or sudo on Debian or Ubuntu, libpcap's headers; `tshark` and its companions, by which the expected
-# files of testdata/ are checked; six DNS servers and dnsperf, whose dnstap is received. libchdb, which is ClickHouse as a library
+# files of testdata/ are checked; MaxMind's reader for Python; six DNS servers and dnsperf, whose dnstap is received. libchdb, which is ClickHouse as a library
 # (178 MB to fetch, 566 MB on disk), goes into ~/.local/share/lowtide. Cargo fetches the crates. Everything else is skipped when it is not there, and said at the end. LOWTIDE_INSTALL=no installs nothing.
 set -uo pipefail
 cd "$(dirname "$0")" || exit
@@ -35,6 +35,10 @@ shared_drain() {
     cargo build --locked --quiet -p lowtide && testdata/drain.py "${CARGO_TARGET_DIR:-target}/debug/lowtide" ../shared
 }
 
+have_maxminddb() {
+    python3 -c 'import maxminddb' 2>/dev/null
+}
+
 # shellcheck source=scripts/packages.sh
 . scripts/packages.sh
 
@@ -47,9 +51,12 @@ have fstrm_replay || missing+=(fstrm-bin)
 have lz4 || missing+=(lz4)
 have zstd || missing+=(zstd)
 have python3 || missing+=(python3)
+have_maxminddb || missing+=(python3-maxminddb)
 have ip || missing+=(iproute2)
 have tcpdump || missing+=(tcpdump)
 [ ${#missing[@]} -eq 0 ] || install_packages "${missing[@]}"
+# Where python3 is not the distribution's own, its packages are not either.
+have_maxminddb || [ "${LOWTIDE_INSTALL:-yes}" = no ] || python3 -m pip install --quiet maxminddb >/dev/null 2>&1
 need_servers || {
     export LOWTIDE_TEST_SERVERS=skip
     skipped+=("all tests with DNS servers: apt-get install ${servers[*]}")
@@ -83,10 +90,10 @@ if have tshark && have capinfos && have dnstap-read && have python3 && have lz4 
 else
     skipped+=("expected files against other tools: apt-get install tshark bind9-dnsutils lz4 zstd python3")
 fi
-if have python3 && python3 -c 'import maxminddb' 2>/dev/null; then
+if have_maxminddb; then
     step "databases of addresses against MaxMind's reader" python3 testdata/mmdb.py --check
 else
-    skipped+=("databases of addresses against MaxMind's reader: pip install maxminddb")
+    skipped+=("databases of addresses against MaxMind's reader: apt-get install python3-maxminddb, or pip install maxminddb")
 fi
 if [ -d ../shared/captures ] && have python3; then
     step "captures of other projects against tshark's counts" shared_captures

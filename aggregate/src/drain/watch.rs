@@ -3,21 +3,23 @@
 //!
 //! Messages are counted, not transactions: a query that is asked twice was asked twice, and nothing has to be paired.
 
+mod servers;
+
 use std::collections::{BTreeSet, HashMap};
 use std::net::Ipv6Addr;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
-use lowtide_proto::{Facts, Message, Name, Observation, Role, Timestamp};
+use lowtide_proto::{Facts, Message, Observation, Role, Timestamp};
 
 use super::evidence::{Asked, Evidence};
 use super::intervals::{Intervals, Key, Row};
 use super::plan::{Migration, SECOND};
 use super::rows::{DrainRow, DrainRows};
 use super::rrsets::Rrsets;
-use super::shown::Shown;
 use super::visitors::Visitors;
 use crate::coverage::Coverage;
+use servers::{Of, OfZone, Servers};
 
 /// Clients of all migrations together; one takes about 250 octets.
 const MAX_CLIENTS: usize = 1_000_000;
@@ -30,40 +32,6 @@ const MAX_UNREAD: usize = 1_000;
 
 /// Rows that may wait for the end of their interval, about; one takes 150 octets.
 const MAX_OPEN: usize = 262_144;
-
-/// A server that is watched.
-#[derive(Debug)]
-struct Watched {
-    address: Ipv6Addr,
-    of: Vec<Of>,
-    /// The sources that showed it, by number.
-    sources: Vec<usize>,
-    shown: Shown,
-}
-
-/// The servers that are watched, and by a hash of addresses the first of them that has it: most other servers are told by one look.
-#[derive(Debug)]
-struct Servers(Vec<Watched>, [u32; 256]);
-
-/// A migration that a server is of.
-#[derive(Debug)]
-struct Of {
-    migration: usize,
-    /// The zones, longest name first.
-    zones: Vec<OfZone>,
-}
-
-/// A zone of a migration at one of its servers.
-#[derive(Clone, Debug)]
-struct OfZone {
-    /// Its first eight octets, in which zones differ; 0 where it is shorter.
-    head: u64,
-    name: Box<[u8]>,
-    /// Number of migration, zone and server together.
-    group: u32,
-    /// Number of the zone among those of all migrations.
-    zone: usize,
-}
 
 /// A migration, one of its zones and one of its servers.
 #[derive(Debug)]
@@ -400,57 +368,6 @@ impl Watch {
     }
 }
 
-impl Servers {
-    fn new(servers: &BTreeSet<Ipv6Addr>) -> Self {
-        let mut first = [u32::MAX; 256];
-        for (at, &server) in servers.iter().enumerate().rev() {
-            if let Some(first) = first.get_mut(Self::hash(server)) {
-                *first = at as u32;
-            }
-        }
-        let watched =
-            |&address| Watched { address, of: Vec::new(), sources: Vec::new(), shown: Shown::default() };
-        Self(servers.iter().map(watched).collect(), first)
-    }
-
-    #[inline]
-    const fn hash(server: Ipv6Addr) -> usize {
-        let bits = server.to_bits();
-        let half = bits as u64 ^ (bits >> 64) as u64;
-        (half.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as usize
-    }
-
-    #[inline]
-    fn get_mut(&mut self, server: Ipv6Addr) -> Option<&mut Watched> {
-        let first = *self.1.get(Self::hash(server))? as usize;
-        let at = if self.0.get(first)?.address == server { first } else { self.behind(first, server)? };
-        self.0.get_mut(at)
-    }
-
-    /// Where a server is, if not at the first place that its hash says.
-    #[cold]
-    fn behind(&self, first: usize, server: Ipv6Addr) -> Option<usize> {
-        (first + 1..self.0.len()).find(|&at| self.0.get(at).is_some_and(|watched| watched.address == server))
-    }
-}
-
-impl Watched {
-    /// A source shows this server, maybe for the first time; it is the last of them then.
-    #[cold]
-    fn shown_by(&mut self, source: usize) {
-        self.sources.retain(|&known| known != source);
-        self.sources.push(source);
-    }
-}
-
-impl Of {
-    /// The longest zone that a name is in.
-    #[inline]
-    fn zone_of(&self, name: Name<'_>) -> Option<&OfZone> {
-        self.zones.iter().find(|zone| zone.has(name))
-    }
-}
-
 /// Whether a message is a query whose name was not captured.
 #[inline]
 fn is_without_name(message: &Message<'_>) -> bool {
@@ -466,25 +383,6 @@ pub const fn is_beside_server(role: Role) -> bool {
     match role {
         Role::Wire | Role::Auth | Role::Client | Role::Update => true,
         Role::Resolver | Role::Forwarder | Role::Stub | Role::Tool => false,
-    }
-}
-
-impl OfZone {
-    /// Whether a lower-cased name ends in the zone's, at a label.
-    #[inline]
-    fn has(&self, name: Name<'_>) -> bool {
-        let Some(begin) = name.0.len().checked_sub(self.name.len()) else { return false };
-        let Some(tail) = name.0.get(begin..) else { return false };
-        let head = tail.first_chunk().map_or(0, |head| u64::from_ne_bytes(*head));
-        if head != self.head || *tail != *self.name {
-            return false;
-        }
-        let mut at = 0;
-        while at < begin {
-            let Some(&len) = name.0.get(at) else { return false };
-            at += 1 + usize::from(len);
-        }
-        at == begin
     }
 }
 

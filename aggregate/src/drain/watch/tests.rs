@@ -1,4 +1,4 @@
-use lowtide_proto::{Class, Endpoint, Message, NameBuf, Opcode, Qtype, Rcode, Transport};
+use lowtide_proto::{Class, Endpoint, Message, Name, NameBuf, Opcode, Qtype, Rcode, Transport};
 
 use super::super::plan::Server;
 use super::*;
