@@ -14,6 +14,7 @@ use lowtide_proto::{Observation, Packet, Timestamp};
 
 use super::clock;
 use super::shared::{Counted, Settings, Shared};
+use crate::pipeline::UNREADABLE;
 use crate::pipeline::fan::{Fan, Marks};
 
 /// Between two signs of life of a producer.
@@ -116,6 +117,8 @@ pub struct Producer {
     lateness: Duration,
     closes: u64,
     clock_steps: u64,
+    /// Frames that could not be read.
+    unreadable: u64,
     settings: Settings,
     changes: u64,
 }
@@ -143,6 +146,7 @@ impl Producer {
             lateness,
             closes: 0,
             clock_steps: 0,
+            unreadable: 0,
             settings: Settings::default(),
             changes: 0,
         };
@@ -227,6 +231,12 @@ impl Producer {
         pairing.busy = true;
         let messages = self.messages.queries + self.messages.responses;
         self.coverage.frame(pairing.source, time, octets, messages);
+        let unreadable = self.decoder.counts().unreadable();
+        if unreadable > self.unreadable {
+            let time = self.coverage.credible(time);
+            self.coverage.lost(pairing.source, time, UNREADABLE, unreadable - self.unreadable);
+            self.unreadable = unreadable;
+        }
         if self.fan.marks.as_ref().is_some_and(Marks::is_crowded) {
             self.close_all();
         }

@@ -21,6 +21,9 @@ pub use drain::{DrainOptions, Drained, drain};
 pub use replay::{ReplayOptions, replay};
 pub use stored::stored;
 
+/// What of a source is lost by frames of which nobody knows whether there is a message in them.
+pub const UNREADABLE: &str = "unreadable_frames";
+
 /// Where rows go.
 #[derive(Clone, Debug)]
 pub struct Recording {

@@ -38,7 +38,7 @@ use lowtide_store::recorder::Recorded;
 use super::fan::{Counting, Fan, Lane, Marks};
 use super::shard::{QUEUE, Shard, count_batches};
 use super::witness::Witness;
-use super::{Recording, nanos};
+use super::{Recording, UNREADABLE, nanos};
 use crate::error::Error;
 use crate::progress::Progress;
 
@@ -167,6 +167,8 @@ struct Read {
     tally: Tally,
     /// What the inputs covered, and where that goes.
     coverage: Option<(Coverage, Sender<Recorded>)>,
+    /// How long a file may show nothing until its silence proves nothing, nanoseconds.
+    silence: u64,
 }
 
 impl Read {
@@ -202,6 +204,7 @@ impl Read {
                 witness,
             },
             coverage: recording.map(|recording| (Coverage::new(width), recording.rows.clone())),
+            silence: nanos(options.max_silence),
         }
     }
 
@@ -222,14 +225,15 @@ impl Read {
                 Record::Packet(packet) => self.decoder.packet(&packet, &mut self.tally),
                 Record::Dnstap(frame) => self.decoder.dnstap(&frame, &mut self.tally),
             }
-            let mut is_full = false;
+            let (mut is_full, mut unreadable) = (false, 0);
             if let Some(witness) = &mut self.tally.witness {
-                witness.frame(last, &self.decoder);
+                unreadable = witness.frame(last, &self.decoder);
                 is_full = frames.is_multiple_of(LOOK_FRAMES) && witness.watch.is_full();
             }
             if let Some((coverage, _)) = &mut self.coverage {
                 let messages = self.tally.messages.queries + self.tally.messages.responses;
                 coverage.frame(input, last, octets, messages);
+                coverage.lost(input, last, UNREADABLE, unreadable);
                 // Frames without DNS move no matcher's clock, but make rows of coverage.
                 is_full |= coverage.rows() > MAX_COVERAGE;
                 let due = self.tally.matcher.settled().zip(self.tally.fan.marks.as_mut());
@@ -247,7 +251,14 @@ impl Read {
         self.decoder.finish(&mut self.tally);
         self.tally.matcher.finish(last, &mut self.tally.fan);
         self.tally.fan.accounts.close();
-        if self.coverage.is_some() {
+        if let Some((coverage, _)) = &mut self.coverage {
+            // Of a file that is cut short nobody knows what would have come; beyond this time its silence is a hole by itself.
+            for (number, input) in self.timeline.inputs().iter().enumerate() {
+                if let (Some(_), Some(last)) = (input.summary.damaged, input.summary.last) {
+                    let until = Timestamp(last.0.saturating_add(self.silence));
+                    coverage.gap(number, last, until, "damaged_ms");
+                }
+            }
             self.close_windows(Timestamp(u64::MAX))?;
         }
         Ok(())
