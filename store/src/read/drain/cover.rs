@@ -36,12 +36,13 @@ struct WatchRow {
     servers: Vec<String>,
 }
 
-/// Intervals with heartbeats that follow one another.
+/// Intervals of one run with heartbeats that follow one another.
 #[derive(Debug, Deserialize, Row)]
 struct IslandRow {
     sensor: String,
     source: String,
     server: String,
+    run: String,
     since: u32,
     until: u32,
     first_width: u32,
@@ -227,14 +228,14 @@ async fn untold(
     Ok(rows.into_iter().map(loss).collect())
 }
 
-/// Stretches of intervals with heartbeats. Most days are whole, and told so at once; of the others the intervals are looked at.
+/// Stretches of intervals with heartbeats, of each run: between two runs nobody looked, though both may have heartbeats in one interval. Most days are whole, and told so at once; of the others the intervals are looked at.
 async fn islands(
     scope: &Scope<'_>,
     statement: &impl Fn(String) -> Statement,
     which: &str,
 ) -> Result<Vec<IslandRow>, ReadError> {
     let width = format!("if(its.width = 0, toUInt32({WIDTH}), its.width)");
-    let keys = "sensor, source, server";
+    let keys = "sensor, source, server, run";
     let days = format!(
         "SELECT {keys}, toUInt32(toStartOfDay(interval)) AS day, max({width}) AS width, \
          uniqExactIf(interval, heartbeats * 2 >= {width}) * min({width}) = {DAY} AND width = min({width}) AS is_whole \
@@ -242,10 +243,10 @@ async fn islands(
     );
     let sql = format!(
         "WITH days AS ({days}) \
-         SELECT sensor, source, toString(server) AS server, day AS since, toUInt32(day + {DAY}) AS until, toUInt32(width) AS first_width, \
+         SELECT sensor, source, toString(server) AS server, toString(run) AS run, day AS since, toUInt32(day + {DAY}) AS until, toUInt32(width) AS first_width, \
          toUInt64(width) AS first_beats, toUInt32(width) AS last_width, toUInt64(width) AS last_beats FROM days WHERE is_whole \
          UNION ALL \
-         SELECT sensor, source, toString(server) AS server, toUInt32(min(at)) AS since, toUInt32(max(at + width)) AS until, \
+         SELECT sensor, source, toString(server) AS server, toString(run) AS run, toUInt32(min(at)) AS since, toUInt32(max(at + width)) AS until, \
          toUInt32(argMin(width, at)) AS first_width, argMin(beats, at) AS first_beats, toUInt32(argMax(width, at)) AS last_width, \
          argMax(beats, at) AS last_beats \
          FROM (SELECT *, sum(at > known) OVER (PARTITION BY {keys} ORDER BY at \
@@ -263,7 +264,8 @@ async fn islands(
     for row in rows {
         match islands.last_mut() {
             Some(last)
-                if (&last.sensor, &last.source, &last.server) == (&row.sensor, &row.source, &row.server)
+                if (&last.sensor, &last.source, &last.server, &last.run)
+                    == (&row.sensor, &row.source, &row.server, &row.run)
                     && last.until >= row.since =>
             {
                 last.until = row.until;
