@@ -10,7 +10,7 @@ pub mod replay;
 pub mod shard;
 mod sight;
 pub mod stored;
-mod witness;
+pub mod witness;
 
 use std::time::Duration;
 

@@ -37,7 +37,7 @@ use lowtide_store::recorder::Recorded;
 
 use super::fan::{Counting, Fan, Lane, Marks};
 use super::shard::{QUEUE, Shard, count_batches};
-use super::witness::Witness;
+use super::witness::{UNREADABLE, Witness, unreadable};
 use super::{Recording, nanos};
 use crate::error::Error;
 use crate::progress::Progress;
@@ -69,6 +69,9 @@ pub struct ReplayOptions {
 
 /// Frames between two looks at the progress.
 const PROGRESS_FRAMES: u64 = 16_384;
+
+/// A file ends before its end, as a reason in coverage.
+const DAMAGED: &str = "damaged_file";
 
 /// Rows of coverage that may wait for their interval's end.
 const MAX_COVERAGE: usize = 4_096;
@@ -167,6 +170,8 @@ struct Read {
     tally: Tally,
     /// What the inputs covered, and where that goes.
     coverage: Option<(Coverage, Sender<Recorded>)>,
+    /// Frames that could not be read, of those in coverage.
+    blind: u64,
 }
 
 impl Read {
@@ -202,6 +207,7 @@ impl Read {
                 witness,
             },
             coverage: recording.map(|recording| (Coverage::new(width), recording.rows.clone())),
+            blind: 0,
         }
     }
 
@@ -230,6 +236,11 @@ impl Read {
             if let Some((coverage, _)) = &mut self.coverage {
                 let messages = self.tally.messages.queries + self.tally.messages.responses;
                 coverage.frame(input, last, octets, messages);
+                let blind = unreadable(&self.decoder);
+                if blind > self.blind {
+                    coverage.lost(input, last, UNREADABLE, blind - self.blind);
+                    self.blind = blind;
+                }
                 // Frames without DNS move no matcher's clock, but make rows of coverage.
                 is_full |= coverage.rows() > MAX_COVERAGE;
                 let due = self.tally.matcher.settled().zip(self.tally.fan.marks.as_mut());
@@ -247,7 +258,13 @@ impl Read {
         self.decoder.finish(&mut self.tally);
         self.tally.matcher.finish(last, &mut self.tally.fan);
         self.tally.fan.accounts.close();
-        if self.coverage.is_some() {
+        if let Some((coverage, _)) = &mut self.coverage {
+            // Nobody knows what would have come behind the damage.
+            for (number, file) in self.timeline.inputs().iter().enumerate() {
+                if file.summary.damaged.is_some() {
+                    coverage.lost(number, file.summary.last.unwrap_or(last), DAMAGED, 1);
+                }
+            }
             self.close_windows(Timestamp(u64::MAX))?;
         }
         Ok(())

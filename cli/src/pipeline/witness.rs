@@ -12,6 +12,9 @@ use lowtide_proto::{Observation, Timestamp};
 
 use super::sight::{self, Seen, Sight, Sources};
 
+/// Frames that could not be looked into, as a reason in coverage.
+pub const UNREADABLE: &str = "unreadable_frame";
+
 /// Sees the messages of files, and when files saw.
 pub struct Witness {
     /// Who asked whom, and what was served.
@@ -115,7 +118,7 @@ impl Witness {
 
 /// Frames that were too short to see whether there is a query in them, or of a kind that is not known.
 #[inline]
-fn unreadable(decoder: &Decoder) -> u64 {
+pub fn unreadable(decoder: &Decoder) -> u64 {
     let counts = decoder.counts();
     counts.of(Fate::Truncated) + counts.of(Fate::UnknownLinkType)
 }
