@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv6Addr;
 
 use clickhouse::{Client, Row};
-use lowtide_aggregate::drain::Evidence;
 use lowtide_aggregate::drain::plan::SECOND;
+use lowtide_aggregate::drain::{Evidence, client};
 use lowtide_aggregate::summary::rfc3339;
 use lowtide_proto::Timestamp;
 use serde::Deserialize;
@@ -280,7 +280,7 @@ async fn islands(
 /// From when on it matters who watched: the cutover, or the longest quiet period that is asked for.
 fn since(scope: &Scope<'_>, evidence: &Evidence) -> u32 {
     let periods = evidence.asked.values().flat_map(|asked| asked.clients.values());
-    let longest = periods.filter_map(|client| client.period()).max().unwrap_or_default();
+    let longest = periods.filter_map(client::Client::period).max().unwrap_or_default();
     let required = scope.migration.quiet_period.max(longest.saturating_mul(2));
     // Two intervals more, so that none is cut through.
     let begin = scope.at.0.saturating_sub(required).saturating_sub(2 * u64::from(WIDTH) * SECOND);
