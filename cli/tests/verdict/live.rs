@@ -211,6 +211,23 @@ fn own_monitors_and_roles_are_counted_once_and_apart() {
 }
 
 #[test]
+fn a_weekly_client_of_the_role_with_fewer_queries_makes_the_quiet_period_two_weeks() {
+    if skipped() {
+        return;
+    }
+    let fleet = Fleet::new();
+    fleet.watched("ns1", 0, 60, "0");
+    fleet.row("ns1", "r", "wire", "203.0.113.8", "2026-03-01 04:00:00", 1_000);
+    for day in ["03-01", "03-08", "03-15", "03-22", "03-29"] {
+        fleet.row("ns1", &format!("run-{day}"), "auth", "203.0.113.7", &format!("2026-{day} 05:00:00"), 1);
+    }
+    let report = fleet.report(&["--at", "2026-04-05T00:00:00Z"], 3);
+    assert_eq!(report["quiet_required_s"], 14.0 * 86_400.0);
+    assert_eq!(report["servers"][0]["queries"], 1_000);
+    fleet.check("2026-04-13T00:00:00Z", &[], 0, "drained", "periodic-client");
+}
+
+#[test]
 fn where_there_is_no_evidence_nothing_is_drained() {
     if skipped() {
         return;
