@@ -228,6 +228,38 @@ fn a_weekly_client_of_the_role_with_fewer_queries_makes_the_quiet_period_two_wee
 }
 
 #[test]
+fn a_sensor_that_was_not_told_of_a_zone_proves_nothing_of_it() {
+    if skipped() {
+        return;
+    }
+    let count = |fleet: &Fleet, table: &str, zone: &str, qname: &str| {
+        let (column, qname) =
+            if qname.is_empty() { ("", String::new()) } else { (", qname", format!(", '{qname}'")) };
+        fleet.database.query(&format!(
+            "INSERT INTO {table} (interval, sensor, run, kind, server, role, transport, zone{column}, queries)
+             SELECT '2026-03-29 12:30:00', 'ns1', 'r', 'live', '{OLD}', 'wire', 'udp', '{zone}'{qname}, 5"
+        ));
+    };
+    // The zone is one below that of the sensor's own account.
+    let fleet = quiet();
+    count(&fleet, "traffic", "example.", "www.other.example.");
+    fleet.check("2026-03-30T00:00:00Z", &[], 0, "drained", "quiet");
+    count(&fleet, "traffic", "example.", "www.corp.example.");
+    fleet.check("2026-03-30T00:00:00Z", &[], 4, "unknown", "5 queries to 192.0.2.53 in this hour");
+    // It knows another zone of the migration, of which it has a row in the same hour.
+    let mut fleet = quiet();
+    fleet.plan = fleet.plan.replace("['corp.example']", "['corp.example', 'shop.example']");
+    fleet.plan += "set_apart = ['198.51.100.0/24']\n";
+    fleet.asked("ns1", "r", "198.51.100.9", "2026-03-29 12:00:00", 1);
+    fleet.database.query(
+        "INSERT INTO drain SELECT * REPLACE ('shop.example.' AS zone) FROM (SELECT * FROM drain WHERE interval < '2026-03-03')",
+    );
+    fleet.check("2026-03-30T00:00:00Z", &[], 0, "drained", "quiet");
+    count(&fleet, "traffic_zone", "shop.example.", "");
+    fleet.check("2026-03-30T00:00:00Z", &[], 4, "unknown", "5 queries to 192.0.2.53 in this hour");
+}
+
+#[test]
 fn where_there_is_no_evidence_nothing_is_drained() {
     if skipped() {
         return;

@@ -201,21 +201,44 @@ pub async fn read(
     Ok(untold)
 }
 
-/// Hours in which sensors counted queries in `traffic` of which they have no row in `drain`: they were not told of the migration, and what
-/// they would have seen of it nobody knows.
+/// Hours in which sensors counted queries for a zone in `traffic` of which they have no row in `drain`: they were not told of the migration,
+/// or not of that zone, and what they would have seen of it nobody knows. A sensor that does not know a zone counts its names for one
+/// above it; there the names tell.
 async fn untold(
     scope: &Scope<'_>,
     statement: impl Fn(String) -> Statement,
 ) -> Result<Vec<(String, Loss)>, ReadError> {
     let whose = if scope.sensors.is_empty() { "" } else { " AND sensor IN {sensors:Array(String)}" };
+    let zones = scope.zones();
+    let above = |zone: &String| -> Vec<String> {
+        let dots = zone.char_indices().filter(|&(_, letter)| letter == '.').map(|(at, _)| at + 1);
+        dots.filter_map(|at| zone.get(at..)).filter(|above| !above.is_empty()).map(str::to_owned).collect()
+    };
+    let parents: BTreeSet<String> = zones.iter().flat_map(above).collect();
+    let columns = "toString(sensor) AS sensor, toString(server) AS server, toUInt32(toStartOfHour(interval)) AS hour, queries";
+    let which = format!(
+        "server IN {{old:Array(String)}}{whose} AND interval >= toDateTime({{since:UInt32}}, 'UTC') \
+         AND interval <= toDateTime({{until:UInt32}}, 'UTC')"
+    );
+    // Of several zones that a name is in, the longest.
     let sql = format!(
-        "SELECT toString(sensor) AS sensor, toString(server) AS server, toUInt32(toStartOfHour(interval)) AS hour, sum(queries) AS asked \
-         FROM traffic_zone WHERE zone IN {{zones:Array(String)}} AND server IN {{old:Array(String)}}{whose} \
-         AND interval >= toDateTime({{since:UInt32}}, 'UTC') AND interval <= toDateTime({{until:UInt32}}, 'UTC') \
-         AND (sensor, server, toStartOfHour(interval)) NOT IN (SELECT sensor, server, interval FROM drain_hour \
+        "SELECT sensor, server, hour, sum(queries) AS asked FROM (\
+         SELECT {columns}, zone AS its_zone FROM traffic_zone \
+         WHERE zone IN {{zones:Array(String)}} AND zone NOT IN {{parents:Array(String)}} AND {which} \
+         UNION ALL \
+         SELECT {columns}, arrayFirst(z -> qname = z OR endsWith(qname, concat('.', z)), \
+         arraySort(z -> -toInt64(length(z)), {{zones:Array(String)}})) AS its_zone FROM traffic \
+         WHERE zone IN {{parents:Array(String)}} AND {which}) \
+         WHERE its_zone != '' \
+         AND (sensor, server, its_zone, hour) NOT IN (SELECT toString(sensor), toString(server), zone, toUInt32(interval) FROM drain_hour \
          WHERE migration IN {{migration:Array(String)}} AND zone IN {{zones:Array(String)}} AND queries > 0) \
          GROUP BY sensor, server, hour HAVING asked > 0 ORDER BY sensor, server, hour LIMIT {MAX_LOSSES}"
     );
+    let statement = |sql: String| {
+        let mut statement = statement(sql);
+        statement.texts("parents", parents.iter().cloned().collect());
+        statement
+    };
     let rows: Vec<UntoldRow> = all(scope.client, "traffic", statement(sql)).await?;
     let loss = |row: UntoldRow| {
         let reason = format!(
