@@ -4,6 +4,7 @@
 //! [`a_server_stops_beside_a_receiver_that_stands_still`].
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests state their expectations by failing")]
+#![allow(clippy::print_stdout, reason = "what was measured is told")]
 
 #[path = "support/lowtide.rs"]
 mod lowtide;
