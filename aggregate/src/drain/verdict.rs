@@ -197,11 +197,13 @@ fn one(
 ) -> Judged {
     let (required, periodic) = required(migration, asked);
     let known = evidence.cover.known_until(server).unwrap_or_default();
+    // What one source saw while another lags behind was asked all the same.
+    let until = at;
     let at = if known < at && at.0 - known.0 <= BEHIND { known } else { at };
     let begin = Timestamp(at.0.saturating_sub(required));
     // The last query alone tells exactly; the steps at both ends of the time may count others, too.
     let is_quiet = asked.last.is_none_or(|last| last < begin);
-    let in_quiet_period = if is_quiet { 0 } else { asked.series.between(begin, at) };
+    let in_quiet_period = if is_quiet { 0 } else { asked.series.between(begin, until) };
     let holes = evidence.cover.holes(server, begin, at);
     let fraction = evidence.cover.fraction(server, begin, at);
     // A zone that nobody ever asks any server for may be a slip of the pen; silence proves nothing of it.

@@ -70,6 +70,9 @@ pub struct ReplayOptions {
 /// Frames between two looks at the progress.
 const PROGRESS_FRAMES: u64 = 16_384;
 
+/// A file ends before its end, as a reason in coverage.
+const DAMAGED: &str = "damaged_ms";
+
 /// Rows of coverage that may wait for their interval's end.
 const MAX_COVERAGE: usize = 4_096;
 
@@ -252,11 +255,11 @@ impl Read {
         self.tally.matcher.finish(last, &mut self.tally.fan);
         self.tally.fan.accounts.close();
         if let Some((coverage, _)) = &mut self.coverage {
-            // Of a file that is cut short nobody knows what would have come; beyond this time its silence is a hole by itself.
-            for (number, input) in self.timeline.inputs().iter().enumerate() {
-                if let (Some(_), Some(last)) = (input.summary.damaged, input.summary.last) {
+            // Nobody knows what would have come behind the damage; where nothing comes for longer, that is a hole by itself.
+            for (number, file) in self.timeline.inputs().iter().enumerate() {
+                if let (Some(_), Some(last)) = (file.summary.damaged, file.summary.last) {
                     let until = Timestamp(last.0.saturating_add(self.silence));
-                    coverage.gap(number, last, until, "damaged_ms");
+                    coverage.gap(number, last, until, DAMAGED);
                 }
             }
             self.close_windows(Timestamp(u64::MAX))?;

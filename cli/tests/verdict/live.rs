@@ -80,6 +80,33 @@ fn a_minute_that_nobody_watched_is_unknown() {
 }
 
 #[test]
+fn between_two_runs_in_one_minute_nobody_looked() {
+    if skipped() {
+        return;
+    }
+    let fleet = Fleet::new();
+    // On 28 March, at 10:00:20, a sensor is stopped; it is started anew at 10:00:40, of which its spool does not tell.
+    let minute = 27 * 1_440 + 600;
+    fleet.watched("ns1", 0, 30, &format!("minute >= {minute}"));
+    fleet.database.query(&format!(
+        "INSERT INTO coverage SELECT * REPLACE ('later' AS run, interval + toIntervalMinute({minute} + 1) AS interval)
+         FROM (SELECT * FROM coverage WHERE interval < '2026-03-03 00:00:00')"
+    ));
+    let beats = |run: &str, beats: u32| {
+        fleet.database.query(&format!(
+            "INSERT INTO coverage (interval, sensor, run, kind, source, server, heartbeats)
+             SELECT '2026-03-28 10:00:00', 'ns1', '{run}', 'live', 'eth0', arrayJoin(['', '{OLD}']), {beats}"
+        ));
+    };
+    beats("r", 35);
+    beats("later", 20);
+    fleet.asked("ns1", "r", "203.0.113.7", "2026-03-01 05:00:00", 3);
+    let hole =
+        "from 2026-03-28T10:00:35.000000000Z to 2026-03-28T10:01:00.000000000Z: ns1 eth0: nobody looked";
+    fleet.check("2026-03-29T00:00:00Z", &[], 4, "unknown", hole);
+}
+
+#[test]
 fn what_was_lost_is_unknown() {
     if skipped() {
         return;
@@ -181,6 +208,55 @@ fn own_monitors_and_roles_are_counted_once_and_apart() {
     fleet.row("ns1", "r", "auth", "203.0.113.9", "2026-03-29 20:00:00", 1);
     let report = fleet.report(&["--at", "2026-03-30T00:00:00Z"], 3);
     assert_eq!(report["servers"][0]["last_query"], "2026-03-29T20:00:00.000000000Z");
+}
+
+#[test]
+fn a_weekly_client_of_the_role_with_fewer_queries_makes_the_quiet_period_two_weeks() {
+    if skipped() {
+        return;
+    }
+    let fleet = Fleet::new();
+    fleet.watched("ns1", 0, 60, "0");
+    fleet.row("ns1", "r", "wire", "203.0.113.8", "2026-03-01 04:00:00", 1_000);
+    for day in ["03-01", "03-08", "03-15", "03-22", "03-29"] {
+        fleet.row("ns1", &format!("run-{day}"), "auth", "203.0.113.7", &format!("2026-{day} 05:00:00"), 1);
+    }
+    let report = fleet.report(&["--at", "2026-04-05T00:00:00Z"], 3);
+    assert_eq!(report["quiet_required_s"], 14.0 * 86_400.0);
+    assert_eq!(report["servers"][0]["queries"], 1_000);
+    fleet.check("2026-04-13T00:00:00Z", &[], 0, "drained", "periodic-client");
+}
+
+#[test]
+fn a_sensor_that_was_not_told_of_a_zone_proves_nothing_of_it() {
+    if skipped() {
+        return;
+    }
+    let count = |fleet: &Fleet, table: &str, zone: &str, qname: &str| {
+        let (column, qname) =
+            if qname.is_empty() { ("", String::new()) } else { (", qname", format!(", '{qname}'")) };
+        fleet.database.query(&format!(
+            "INSERT INTO {table} (interval, sensor, run, kind, server, role, transport, zone{column}, queries)
+             SELECT '2026-03-29 12:30:00', 'ns1', 'r', 'live', '{OLD}', 'wire', 'udp', '{zone}'{qname}, 5"
+        ));
+    };
+    // The zone is one below that of the sensor's own account.
+    let fleet = quiet();
+    count(&fleet, "traffic", "example.", "www.other.example.");
+    fleet.check("2026-03-30T00:00:00Z", &[], 0, "drained", "quiet");
+    count(&fleet, "traffic", "example.", "www.corp.example.");
+    fleet.check("2026-03-30T00:00:00Z", &[], 4, "unknown", "5 queries to 192.0.2.53 in this hour");
+    // It knows another zone of the migration, of which it has a row in the same hour.
+    let mut fleet = quiet();
+    fleet.plan = fleet.plan.replace("['corp.example']", "['corp.example', 'shop.example']");
+    fleet.plan += "set_apart = ['198.51.100.0/24']\n";
+    fleet.asked("ns1", "r", "198.51.100.9", "2026-03-29 12:00:00", 1);
+    fleet.database.query(
+        "INSERT INTO drain SELECT * REPLACE ('shop.example.' AS zone) FROM (SELECT * FROM drain WHERE interval < '2026-03-03')",
+    );
+    fleet.check("2026-03-30T00:00:00Z", &[], 0, "drained", "quiet");
+    count(&fleet, "traffic_zone", "shop.example.", "");
+    fleet.check("2026-03-30T00:00:00Z", &[], 4, "unknown", "5 queries to 192.0.2.53 in this hour");
 }
 
 #[test]

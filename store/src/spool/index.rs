@@ -37,6 +37,8 @@ pub(super) struct Record {
     /// When it was written; `None` = nobody asks.
     written: Option<SystemTime>,
     state: State,
+    /// Which was put into the spool before which.
+    order: u64,
     /// The server may have it, although it did not say so.
     maybe_taken: bool,
 }
@@ -49,8 +51,14 @@ impl Record {
             loss: Loss::of(header),
             written,
             state: State::Waiting(None),
+            order: 0,
             maybe_taken: false,
         }
+    }
+
+    /// Whether its rows are what coverage says was watched.
+    const fn is_watched(&self) -> bool {
+        !matches!(self.table, Table::Coverage | Table::SensorRun)
     }
 
     fn is_droppable(&self) -> bool {
@@ -85,6 +93,8 @@ pub(crate) enum Next {
 pub(super) struct Index {
     records: BTreeMap<Arc<str>, Record>,
     backlog: Backlog,
+    /// The order of the segment put last; up to 1 are those that were there before.
+    order: u64,
 }
 
 impl Index {
@@ -104,8 +114,21 @@ impl Index {
 
     /// Adds a record, or replaces what it says of the file; the same name is the same segment, and stays in flight.
     pub fn insert(&mut self, name: Arc<str>, mut record: Record) {
+        self.order = self.order.max(1) + 1;
+        record.order = self.order;
+        self.keep(name, record);
+    }
+
+    /// Adds a record of a segment that an earlier process left, nobody knows in which order: coverage is behind all others.
+    pub fn insert_left(&mut self, name: Arc<str>, mut record: Record) {
+        record.order = u64::from(!record.is_watched());
+        self.keep(name, record);
+    }
+
+    fn keep(&mut self, name: Arc<str>, mut record: Record) {
         if let Some(old) = self.remove(&name) {
             record.state = old.state;
+            record.order = old.order;
             record.maybe_taken = old.maybe_taken;
         }
         self.backlog.segments += 1;
@@ -141,14 +164,21 @@ impl Index {
     }
 
     /// The next segment to send. What a run says of itself goes when nothing else is left, so that a run that is finished there has
-    /// all its rows there.
+    /// all its rows there. Coverage goes behind all that was put before it: else it said that a time was watched whose rows, also those that
+    /// the server refuses, are still here.
     pub fn claim(&mut self, now: Instant) -> Next {
         let is_last = |record: &Record| record.table == Table::SensorRun;
         let rows_left = self.records.values().any(|record| !is_last(record));
+        let watched = self.records.values().filter(|record| record.is_watched());
+        let oldest = watched.map(|record| record.order).min().unwrap_or(u64::MAX);
         let mut later: Option<Instant> = None;
         let mut in_flight = false;
         for (name, record) in &mut self.records {
             if rows_left && is_last(record) && record.state != State::InFlight {
+                continue;
+            }
+            let is_early = record.table == Table::Coverage && record.order > oldest;
+            if is_early && record.state != State::InFlight {
                 continue;
             }
             match record.state {
@@ -192,5 +222,69 @@ impl Index {
             record.state = state;
             record.maybe_taken |= maybe_taken;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(table: Table) -> Record {
+        let (octets, loss) = (1, Loss::default());
+        Record {
+            table,
+            octets,
+            loss,
+            written: None,
+            state: State::Waiting(None),
+            order: 0,
+            maybe_taken: false,
+        }
+    }
+
+    fn claimed(index: &mut Index) -> Option<String> {
+        match index.claim(Instant::now()) {
+            Next::Segment(claim) => Some(claim.name.to_string()),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn coverage_waits_for_the_rows_that_it_speaks_of() {
+        let mut index = Index::default();
+        // In the order of the recorder; names are in that of times.
+        for (name, table) in [
+            ("5 drain", Table::Drain),
+            ("4 coverage", Table::Coverage),
+            ("6 drain", Table::Drain),
+            ("7 run", Table::SensorRun),
+        ] {
+            index.insert(name.into(), record(table));
+        }
+        assert_eq!(claimed(&mut index).as_deref(), Some("5 drain"));
+        // The second rows do not wait for the first.
+        assert_eq!(claimed(&mut index).as_deref(), Some("6 drain"));
+        assert_eq!(claimed(&mut index), None);
+        // Refused: they come later, and so does what says that they were watched.
+        index.release("5 drain", Some(Instant::now() + std::time::Duration::from_secs(60)), false);
+        assert_eq!(claimed(&mut index), None);
+        index.remove("5 drain");
+        assert_eq!(claimed(&mut index).as_deref(), Some("4 coverage"));
+        index.remove("4 coverage");
+        index.remove("6 drain");
+        assert_eq!(claimed(&mut index).as_deref(), Some("7 run"));
+    }
+
+    #[test]
+    fn coverage_that_was_left_waits_for_all_that_was() {
+        let mut index = Index::default();
+        index.insert_left("4 coverage".into(), record(Table::Coverage));
+        index.insert_left("5 traffic".into(), record(Table::Traffic));
+        assert_eq!(claimed(&mut index).as_deref(), Some("5 traffic"));
+        assert_eq!(claimed(&mut index), None);
+        index.remove("5 traffic");
+        // What comes new is not waited for.
+        index.insert("6 traffic".into(), record(Table::Traffic));
+        assert_eq!(claimed(&mut index).as_deref(), Some("4 coverage"));
     }
 }

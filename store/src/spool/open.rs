@@ -118,7 +118,7 @@ impl Spool {
             Ok(segment) => {
                 let written = entry.metadata().and_then(|metadata| metadata.modified()).ok();
                 let record = Record::new(segment.header(), segment.octets(), written);
-                state.index.insert(Arc::from(name), record);
+                state.index.insert_left(Arc::from(name), record);
             }
             // A file that is only named like a segment is not ours to move.
             Err(SegmentError::NotASegment) if !is_ours(name) => {
@@ -144,7 +144,7 @@ impl Spool {
                 let record = Record::new(segment.header(), segment.octets(), self.now());
                 fs::rename(path, self.dir.join(&name))
                     .and_then(|()| segment::sync_dir(&self.dir))
-                    .map(|()| state.index.insert(Arc::from(name), record))
+                    .map(|()| state.index.insert_left(Arc::from(name), record))
             }
             Err(error) if error.is_damage() && !matches!(error, SegmentError::Version(_)) => {
                 let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();

@@ -65,6 +65,15 @@ fn a_query_after_the_moment_hides_none_before_it() {
 }
 
 #[test]
+fn a_query_that_one_source_saw_while_another_lags_behind_was_asked() {
+    let mut lagging = evidence(&[5, 199]);
+    let end = Timestamp(CUTOVER + 199 * HOUR - 120 * SECOND);
+    lagging.cover.watches("late", OLD);
+    lagging.cover.seen("late", Timestamp(CUTOVER - 100 * HOUR), end);
+    check(&lagging, 199, Verdict::Draining, "queries");
+}
+
+#[test]
 fn a_zone_that_nobody_ever_asked_for_is_unknown() {
     check(&evidence(&[]), 199, Verdict::Unknown, "never-asked");
     let mut apart = evidence(&[]);

@@ -90,22 +90,40 @@ pub async fn read(
     notes: &mut Vec<String>,
 ) -> Result<(), ReadError> {
     let left_out = roles(scope, notes).await?;
-    clients(scope, evidence, &left_out).await?;
+    clients(scope, evidence, &Roles::But(&left_out)).await?;
     if !left_out.is_empty() {
+        clients(scope, evidence, &Roles::Only(&left_out)).await?;
         ends(scope, evidence).await?;
     }
     hours(scope, evidence).await
 }
 
+/// Which roles of a sensor at a server are looked at.
+enum Roles<'a> {
+    /// All.
+    All,
+    /// All but these.
+    But(&'a [RoleRow]),
+    /// These alone.
+    Only(&'a [RoleRow]),
+}
+
 impl Scope<'_> {
     /// A statement over the days of clients up to the moment; `{rows}` in it stands for them.
-    fn days(&self, left_out: &[RoleRow], sql: &str) -> Statement {
+    fn days(&self, roles: &Roles<'_>, sql: &str) -> Statement {
         let (mut statement, whose) = self.statement();
         let mut which = format!("{WHICH_OLD}{whose}");
-        if !left_out.is_empty() {
-            let keys = left_out.iter().map(|row| format!("{}\n{}\n{}", row.server, row.sensor, row.role));
-            statement.texts("left_out", keys.collect());
-            which += " AND concat(server, '\\n', sensor, '\\n', role) NOT IN {left_out:Array(String)}";
+        let (named, is_in) = match roles {
+            Roles::All => (&[][..], "NOT IN"),
+            Roles::But(roles) => (*roles, "NOT IN"),
+            Roles::Only(roles) => (*roles, "IN"),
+        };
+        if !named.is_empty() {
+            let keys = named.iter().map(|row| format!("{}\n{}\n{}", row.server, row.sensor, row.role));
+            statement.texts("roles", keys.collect());
+            which += " AND concat(server, '\\n', sensor, '\\n', role) ";
+            which += is_in;
+            which += " {roles:Array(String)}";
         }
         let columns = "zone, server, client, sensor, run, role, queries, rd_queries, responses, visits, gap_min, gap_max, first_seen, \
                        last_seen, qtype_bits";
@@ -161,7 +179,9 @@ async fn roles(scope: &Scope<'_>, notes: &mut Vec<String>) -> Result<Vec<RoleRow
 /// The clients. Of those that may come at a period the days are read too: where one run saw all, its figures tell; where one sensor saw
 /// all, uneven times between visits are uneven, whatever else is between; where several did, a client may go from one to the other, so
 /// that only all of its days tell.
-async fn clients(scope: &Scope<'_>, evidence: &mut Evidence, left_out: &[RoleRow]) -> Result<(), ReadError> {
+///
+/// Of roles that are left out, only who comes at a period counts, and is unknown from the others: the quiet period depends on it.
+async fn clients(scope: &Scope<'_>, evidence: &mut Evidence, roles: &Roles<'_>) -> Result<(), ReadError> {
     let first = nanos("first_seen");
     let last = nanos("last_seen");
     let sql = format!(
@@ -177,7 +197,7 @@ async fn clients(scope: &Scope<'_>, evidence: &mut Evidence, left_out: &[RoleRow
         nanos("min(first_seen)"),
         nanos("max(last_seen)"),
     );
-    let statement = scope.days(left_out, &sql);
+    let statement = scope.days(roles, &sql);
     let failed = |source| ReadError::Query { what: "clients", source };
     let mut cursor = statement.query(scope.client).fetch::<ClientRow>().map_err(failed)?;
     while let Some(row) = cursor.next().await.map_err(failed)? {
@@ -186,17 +206,24 @@ async fn clients(scope: &Scope<'_>, evidence: &mut Evidence, left_out: &[RoleRow
             continue;
         }
         let asked = scope.place(evidence, row.zone_at, row.server_at);
-        if scope.migration.is_apart(row.client) && row.client != OTHERS {
-            asked.apart += row.asked;
-            continue;
-        }
+        let is_apart = scope.migration.is_apart(row.client) && row.client != OTHERS;
         let (first, last) = (scope.clipped(row.first), scope.clipped(row.last));
-        asked.queries += row.asked;
-        asked.first = Some(asked.first.map_or(first, |known| known.min(first)));
-        asked.last = asked.last.max(Some(last));
-        if row.client == OTHERS {
-            asked.count_others(row.asked);
-            continue;
+        match roles {
+            Roles::Only(_) if is_apart || row.client == OTHERS => continue,
+            Roles::Only(_) => {}
+            _ if is_apart => {
+                asked.apart += row.asked;
+                continue;
+            }
+            _ => {
+                asked.queries += row.asked;
+                asked.first = Some(asked.first.map_or(first, |known| known.min(first)));
+                asked.last = asked.last.max(Some(last));
+                if row.client == OTHERS {
+                    asked.count_others(row.asked);
+                    continue;
+                }
+            }
         }
         let visits = if row.days.is_empty() {
             Visits { count: row.visit_sum, latest: last, shortest: row.shortest, longest: row.longest }
@@ -217,7 +244,15 @@ async fn clients(scope: &Scope<'_>, evidence: &mut Evidence, left_out: &[RoleRow
             qtypes: row.types,
             ..Client::new(row.client)
         };
-        asked.clients.insert(row.client, client);
+        match roles {
+            Roles::Only(_) if client.period().is_some() => {
+                asked.clients.entry(row.client).or_insert(client);
+            }
+            Roles::Only(_) => {}
+            _ => {
+                asked.clients.insert(row.client, client);
+            }
+        }
     }
     Ok(())
 }
@@ -230,7 +265,7 @@ async fn ends(scope: &Scope<'_>, evidence: &mut Evidence) -> Result<(), ReadErro
         nanos("min(first_seen)"),
         nanos("max(last_seen)"),
     );
-    let rows: Vec<EndsRow> = all(scope.client, "last queries", scope.days(&[], &sql)).await?;
+    let rows: Vec<EndsRow> = all(scope.client, "last queries", scope.days(&Roles::All, &sql)).await?;
     for row in rows {
         let (first, last) = (scope.clipped(row.first), scope.clipped(row.last));
         let asked = scope.place(evidence, row.zone_at, row.server_at);

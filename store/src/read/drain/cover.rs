@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv6Addr;
 
 use clickhouse::{Client, Row};
-use lowtide_aggregate::drain::Evidence;
 use lowtide_aggregate::drain::plan::SECOND;
+use lowtide_aggregate::drain::{Evidence, client};
 use lowtide_aggregate::summary::rfc3339;
 use lowtide_proto::Timestamp;
 use serde::Deserialize;
@@ -36,12 +36,13 @@ struct WatchRow {
     servers: Vec<String>,
 }
 
-/// Intervals with heartbeats that follow one another.
+/// Intervals of one run with heartbeats that follow one another.
 #[derive(Debug, Deserialize, Row)]
 struct IslandRow {
     sensor: String,
     source: String,
     server: String,
+    run: String,
     since: u32,
     until: u32,
     first_width: u32,
@@ -200,21 +201,44 @@ pub async fn read(
     Ok(untold)
 }
 
-/// Hours in which sensors counted queries in `traffic` of which they have no row in `drain`: they were not told of the migration, and what
-/// they would have seen of it nobody knows.
+/// Hours in which sensors counted queries for a zone in `traffic` of which they have no row in `drain`: they were not told of the migration,
+/// or not of that zone, and what they would have seen of it nobody knows. A sensor that does not know a zone counts its names for one
+/// above it; there the names tell.
 async fn untold(
     scope: &Scope<'_>,
     statement: impl Fn(String) -> Statement,
 ) -> Result<Vec<(String, Loss)>, ReadError> {
     let whose = if scope.sensors.is_empty() { "" } else { " AND sensor IN {sensors:Array(String)}" };
+    let zones = scope.zones();
+    let above = |zone: &String| -> Vec<String> {
+        let dots = zone.char_indices().filter(|&(_, letter)| letter == '.').map(|(at, _)| at + 1);
+        dots.filter_map(|at| zone.get(at..)).filter(|above| !above.is_empty()).map(str::to_owned).collect()
+    };
+    let parents: BTreeSet<String> = zones.iter().flat_map(above).collect();
+    let columns = "toString(sensor) AS sensor, toString(server) AS server, toUInt32(toStartOfHour(interval)) AS hour, queries";
+    let which = format!(
+        "server IN {{old:Array(String)}}{whose} AND interval >= toDateTime({{since:UInt32}}, 'UTC') \
+         AND interval <= toDateTime({{until:UInt32}}, 'UTC')"
+    );
+    // Of several zones that a name is in, the longest.
     let sql = format!(
-        "SELECT toString(sensor) AS sensor, toString(server) AS server, toUInt32(toStartOfHour(interval)) AS hour, sum(queries) AS asked \
-         FROM traffic_zone WHERE zone IN {{zones:Array(String)}} AND server IN {{old:Array(String)}}{whose} \
-         AND interval >= toDateTime({{since:UInt32}}, 'UTC') AND interval <= toDateTime({{until:UInt32}}, 'UTC') \
-         AND (sensor, server, toStartOfHour(interval)) NOT IN (SELECT sensor, server, interval FROM drain_hour \
+        "SELECT sensor, server, hour, sum(queries) AS asked FROM (\
+         SELECT {columns}, zone AS its_zone FROM traffic_zone \
+         WHERE zone IN {{zones:Array(String)}} AND zone NOT IN {{parents:Array(String)}} AND {which} \
+         UNION ALL \
+         SELECT {columns}, arrayFirst(z -> qname = z OR endsWith(qname, concat('.', z)), \
+         arraySort(z -> -toInt64(length(z)), {{zones:Array(String)}})) AS its_zone FROM traffic \
+         WHERE zone IN {{parents:Array(String)}} AND {which}) \
+         WHERE its_zone != '' \
+         AND (sensor, server, its_zone, hour) NOT IN (SELECT toString(sensor), toString(server), zone, toUInt32(interval) FROM drain_hour \
          WHERE migration IN {{migration:Array(String)}} AND zone IN {{zones:Array(String)}} AND queries > 0) \
          GROUP BY sensor, server, hour HAVING asked > 0 ORDER BY sensor, server, hour LIMIT {MAX_LOSSES}"
     );
+    let statement = |sql: String| {
+        let mut statement = statement(sql);
+        statement.texts("parents", parents.iter().cloned().collect());
+        statement
+    };
     let rows: Vec<UntoldRow> = all(scope.client, "traffic", statement(sql)).await?;
     let loss = |row: UntoldRow| {
         let reason = format!(
@@ -227,14 +251,14 @@ async fn untold(
     Ok(rows.into_iter().map(loss).collect())
 }
 
-/// Stretches of intervals with heartbeats. Most days are whole, and told so at once; of the others the intervals are looked at.
+/// Stretches of intervals with heartbeats, of each run: between two runs nobody looked, though both may have heartbeats in one interval. Most days are whole, and told so at once; of the others the intervals are looked at.
 async fn islands(
     scope: &Scope<'_>,
     statement: &impl Fn(String) -> Statement,
     which: &str,
 ) -> Result<Vec<IslandRow>, ReadError> {
     let width = format!("if(its.width = 0, toUInt32({WIDTH}), its.width)");
-    let keys = "sensor, source, server";
+    let keys = "sensor, source, server, run";
     let days = format!(
         "SELECT {keys}, toUInt32(toStartOfDay(interval)) AS day, max({width}) AS width, \
          uniqExactIf(interval, heartbeats * 2 >= {width}) * min({width}) = {DAY} AND width = min({width}) AS is_whole \
@@ -242,10 +266,10 @@ async fn islands(
     );
     let sql = format!(
         "WITH days AS ({days}) \
-         SELECT sensor, source, toString(server) AS server, day AS since, toUInt32(day + {DAY}) AS until, toUInt32(width) AS first_width, \
+         SELECT sensor, source, toString(server) AS server, toString(run) AS run, day AS since, toUInt32(day + {DAY}) AS until, toUInt32(width) AS first_width, \
          toUInt64(width) AS first_beats, toUInt32(width) AS last_width, toUInt64(width) AS last_beats FROM days WHERE is_whole \
          UNION ALL \
-         SELECT sensor, source, toString(server) AS server, toUInt32(min(at)) AS since, toUInt32(max(at + width)) AS until, \
+         SELECT sensor, source, toString(server) AS server, toString(run) AS run, toUInt32(min(at)) AS since, toUInt32(max(at + width)) AS until, \
          toUInt32(argMin(width, at)) AS first_width, argMin(beats, at) AS first_beats, toUInt32(argMax(width, at)) AS last_width, \
          argMax(beats, at) AS last_beats \
          FROM (SELECT *, sum(at > known) OVER (PARTITION BY {keys} ORDER BY at \
@@ -263,7 +287,8 @@ async fn islands(
     for row in rows {
         match islands.last_mut() {
             Some(last)
-                if (&last.sensor, &last.source, &last.server) == (&row.sensor, &row.source, &row.server)
+                if (&last.sensor, &last.source, &last.server, &last.run)
+                    == (&row.sensor, &row.source, &row.server, &row.run)
                     && last.until >= row.since =>
             {
                 last.until = row.until;
@@ -278,8 +303,7 @@ async fn islands(
 /// From when on it matters who watched: the cutover, or the longest quiet period that is asked for.
 fn since(scope: &Scope<'_>, evidence: &Evidence) -> u32 {
     let periods = evidence.asked.values().flat_map(|asked| asked.clients.values());
-    let longest =
-        periods.filter_map(lowtide_aggregate::drain::client::Client::period).max().unwrap_or_default();
+    let longest = periods.filter_map(client::Client::period).max().unwrap_or_default();
     let required = scope.migration.quiet_period.max(longest.saturating_mul(2));
     // Two intervals more, so that none is cut through.
     let begin = scope.at.0.saturating_sub(required).saturating_sub(2 * u64::from(WIDTH) * SECOND);

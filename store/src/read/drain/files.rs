@@ -66,10 +66,18 @@ struct RunRow {
     until: u64,
 }
 
+#[derive(Debug, Deserialize, Row)]
+struct WideRow {
+    sensor: String,
+    run: String,
+    seconds: f64,
+}
+
 /// Reads what all replayed files saw up to a moment, and by server when a response could not be read, last.
 ///
 /// Of a run that did not come to its end nobody knows which of its rows are there: what was asked counts, but that nothing was asked
-/// does not.
+/// does not. Rows do not tell of silences within an interval, so that one whose first and last frame are further apart than a silence may
+/// be proves nothing between the two.
 pub async fn read(
     client: &Client,
     question: &Question<'_>,
@@ -106,8 +114,10 @@ pub async fn read(
          ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS island FROM (\
          SELECT *, max(until) OVER (PARTITION BY sensor, source ORDER BY since, until \
          ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS known FROM (\
-         SELECT sensor, source, toUnixTimestamp64Nano(assumeNotNull(first)) AS since, toUnixTimestamp64Nano(assumeNotNull(last)) AS until \
-         FROM coverage WHERE {of_replays} AND server = '' AND isNotNull(first) AND {whole}))) \
+         SELECT sensor, source, (arrayJoin(if(last_at - first_at > {{silence:Int64}}, [(first_at, first_at), (last_at, last_at)], \
+         [(first_at, last_at)])) AS ends).1 AS since, ends.2 AS until FROM (\
+         SELECT sensor, source, toUnixTimestamp64Nano(assumeNotNull(first)) AS first_at, toUnixTimestamp64Nano(assumeNotNull(last)) AS last_at \
+         FROM coverage WHERE {of_replays} AND server = '' AND isNotNull(first) AND {whole})))) \
          GROUP BY sensor, source, island ORDER BY sensor, source, since"
     );
     let rows: Vec<SpanRow> = all(client, "files", statement(sql)).await?;
@@ -116,6 +126,18 @@ pub async fn read(
         if let Some(file) = files.get_mut(&(row.sensor, row.source)) {
             file.seen.push((Timestamp(row.since), Timestamp(row.until.min(at.0))));
         }
+    }
+    let sql = format!(
+        "SELECT sensor, run, interval_s AS seconds FROM sensor_run FINAL \
+         WHERE kind = 'replay' AND interval_s * 1000000000 > {{silence:Int64}}{whose} ORDER BY sensor, run"
+    );
+    let rows: Vec<WideRow> = all(client, "runs", statement(sql)).await?;
+    for row in rows {
+        notes.push(format!(
+            "sensor {}: replay {} has intervals of {} s, longer than --max-silence: what they show between their first and last frame \
+             is not known",
+            row.sensor, row.run, row.seconds
+        ));
     }
     let sql = format!(
         "SELECT sensor, run, its.state AS state, groupUniqArray(source) AS sources, \
