@@ -227,7 +227,7 @@ impl Running {
         let mut recorder = recorded.and_then(|mut recorder| {
             let losses = take_losses(&run.key, &spool);
             add_losses(&mut run.account.dropped, &losses);
-            tell_losses(&mut recorder, &losses)?;
+            tell_losses(&mut recorder, &losses, run.interval_s)?;
             recorder.cut()?;
             run.account.rows = recorder.rows();
             Ok(recorder)
@@ -353,10 +353,18 @@ fn account(report: &Report) -> Account {
 /// What was lost of one interval, by reason.
 #[derive(Clone, Debug)]
 pub struct Lost {
-    /// The interval's start, seconds since 1970; of several, the first's.
-    pub interval: u32,
+    /// Starts of the first and the last interval that it may be of, seconds since 1970.
+    pub intervals: (u32, u32),
     /// How much, by reason.
     pub counts: BTreeMap<&'static str, u64>,
+}
+
+impl Lost {
+    /// Adds another.
+    pub fn add(&mut self, other: &Self) {
+        add_losses(&mut self.counts, std::slice::from_ref(other));
+        self.intervals = (self.intervals.0.min(other.intervals.0), self.intervals.1.max(other.intervals.1));
+    }
 }
 
 /// Takes what was lost in the spool of this run since this was last done.
@@ -374,8 +382,7 @@ pub fn take_losses(run: &RunKey, spool: &Spool) -> Vec<Lost> {
             ("spool_dropped_responses", loss.responses),
         ];
         let counts = counts.into_iter().filter(|&(_, count)| count > 0).collect();
-        let (interval, _) = loss.intervals.unwrap_or_default();
-        all.push(Lost { interval, counts });
+        all.push(Lost { intervals: loss.intervals.unwrap_or_default(), counts });
     }
     all
 }
@@ -387,12 +394,28 @@ pub fn add_losses(sums: &mut BTreeMap<&'static str, u64>, losses: &[Lost]) {
     }
 }
 
-/// Writes losses into `coverage`.
+/// Of the intervals that one loss may be of, so many are told, the latest: a week of minutes.
+const TOLD: u32 = 10_080;
+
+/// Writes losses into `coverage`, of a run with intervals of `interval_s` seconds: the counts into the first interval, and into all others that
+/// they may be of as well that nobody knows what was lost.
 ///
 /// # Errors
 /// What the spool says.
-pub fn tell_losses(recorder: &mut Recorder<ToSpool>, losses: &[Lost]) -> Result<(), SpoolError> {
-    losses.iter().try_for_each(|lost| recorder.loss(lost.interval, "spool", &lost.counts))
+pub fn tell_losses(
+    recorder: &mut Recorder<ToSpool>,
+    losses: &[Lost],
+    interval_s: f64,
+) -> Result<(), SpoolError> {
+    let width = (interval_s as u32).max(1);
+    for Lost { intervals: (first, last), counts } in losses {
+        recorder.loss(*first, "spool", counts)?;
+        let behind = last.saturating_sub(*first) / width;
+        for number in (1..=behind).rev().take(TOLD as usize) {
+            recorder.unknown(first + number * width, "spool")?;
+        }
+    }
+    Ok(())
 }
 
 async fn look(server: &Server, key: &RunKey, fingerprint: &str) -> Result<Known, ServerError> {

@@ -3,8 +3,12 @@
 //! What was measured with the same receiver standing still for good (`fstrm_capture` under SIGSTOP, Debian 12): see
 //! [`a_server_stops_beside_a_receiver_that_stands_still`].
 #![cfg(target_os = "linux")]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests state their expectations by failing")]
-#![allow(clippy::print_stdout, reason = "what was measured is told")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "tests state their expectations by failing, and measurements say what they measured"
+)]
 
 #[path = "support/lowtide.rs"]
 mod lowtide;

@@ -370,6 +370,19 @@ fn a_full_spool_drops_and_says_what() {
             assert!(dropped > 0, "{policy}: some {what} were dropped");
             assert_eq!(stored + dropped, truth.0[at], "{policy}: {what}");
         }
+        // Each interval that the dropped segments may have been of is told, not the first alone.
+        let told = "source = 'spool' AND (unknown = 1 OR notEmpty(lost))";
+        let of_run = format!("run = '{policy}'");
+        let empty = format!(
+            "uniqExact(interval) FROM dropped.coverage WHERE server = '' AND messages > 0 AND {of_run} \
+             AND interval NOT IN (SELECT interval FROM dropped.traffic WHERE {of_run})"
+        );
+        let hidden = format!(
+            "{empty} AND interval NOT IN (SELECT interval FROM dropped.coverage WHERE {told} AND {of_run})"
+        );
+        let empty = number(&server, &format!("SELECT {empty}"));
+        assert!(empty > 1, "{policy}: {empty} intervals have no rows");
+        assert_eq!(number(&server, &format!("SELECT {hidden}")), 0, "{policy}");
         server.kill();
     }
 }

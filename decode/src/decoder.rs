@@ -44,6 +44,12 @@ impl FrameCounts {
         self.fates.get(fate as usize).copied().unwrap_or_default()
     }
 
+    /// Frames of which nobody knows whether there is a message in them: too short (snap length), or of an unknown link type.
+    #[inline]
+    pub fn unreadable(&self) -> u64 {
+        self.of(Fate::Truncated) + self.of(Fate::UnknownLinkType)
+    }
+
     /// Defects of malformed frames with their counts, in the order of [`Defect::ALL`].
     pub fn defects(&self) -> impl Iterator<Item = (Defect, u64)> {
         Defect::ALL.into_iter().zip(self.defects)

@@ -232,8 +232,19 @@ impl<S: SegmentSink> Recorder<S> {
         source: &str,
         lost: &BTreeMap<&'static str, u64>,
     ) -> Result<(), S::Error> {
-        let start = Timestamp::new(u64::from(seconds), 0);
-        let row = CoverageRow { start, lost: lost.clone(), ..CoverageRow::default() };
+        self.missed(seconds, source, CoverageRow { lost: lost.clone(), ..CoverageRow::default() })
+    }
+
+    /// Records that nobody knows what was lost of an interval.
+    ///
+    /// # Errors
+    /// What the sink says.
+    pub fn unknown(&mut self, seconds: u32, source: &str) -> Result<(), S::Error> {
+        self.missed(seconds, source, CoverageRow { unknown: true, ..CoverageRow::default() })
+    }
+
+    fn missed(&mut self, seconds: u32, source: &str, row: CoverageRow) -> Result<(), S::Error> {
+        let row = CoverageRow { start: Timestamp::new(u64::from(seconds), 0), ..row };
         self.coverage.next(&self.key, seconds).push(source, &row);
         self.coverage.full(self.segment_rows).map_or(Ok(()), |open| self.put_block(open))
     }

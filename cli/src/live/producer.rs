@@ -14,8 +14,8 @@ use lowtide_proto::{Observation, Packet, Timestamp};
 
 use super::clock;
 use super::shared::{Counted, Settings, Shared};
+use crate::pipeline::UNREADABLE;
 use crate::pipeline::fan::{Fan, Marks};
-use crate::pipeline::witness::{UNREADABLE, unreadable};
 
 /// Between two signs of life of a producer.
 pub const TICK: Duration = Duration::from_secs(1);
@@ -117,8 +117,8 @@ pub struct Producer {
     lateness: Duration,
     closes: u64,
     clock_steps: u64,
-    /// Frames that could not be read, of those in coverage.
-    blind: u64,
+    /// Frames that could not be read.
+    unreadable: u64,
     settings: Settings,
     changes: u64,
 }
@@ -146,7 +146,7 @@ impl Producer {
             lateness,
             closes: 0,
             clock_steps: 0,
-            blind: 0,
+            unreadable: 0,
             settings: Settings::default(),
             changes: 0,
         };
@@ -231,11 +231,11 @@ impl Producer {
         pairing.busy = true;
         let messages = self.messages.queries + self.messages.responses;
         self.coverage.frame(pairing.source, time, octets, messages);
-        let blind = unreadable(&self.decoder);
-        if blind > self.blind {
+        let unreadable = self.decoder.counts().unreadable();
+        if unreadable > self.unreadable {
             let time = self.coverage.credible(time);
-            self.coverage.lost(pairing.source, time, UNREADABLE, blind - self.blind);
-            self.blind = blind;
+            self.coverage.lost(pairing.source, time, UNREADABLE, unreadable - self.unreadable);
+            self.unreadable = unreadable;
         }
         if self.fan.marks.as_ref().is_some_and(Marks::is_crowded) {
             self.close_all();

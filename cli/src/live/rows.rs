@@ -135,8 +135,13 @@ impl Rows {
         let (rows, taken) = bounded(QUEUE);
         let sink = ToSpool::new(&watcher.spool, &run.key);
         let recorder = Recorder::new(run.key.clone(), Vec::new(), SEGMENT_ROWS, sink);
-        let recording =
-            Recording { recorder, key: run.key.clone(), watcher: watcher.clone(), untold: Vec::new() };
+        let recording = Recording {
+            recorder,
+            key: run.key.clone(),
+            interval_s: run.interval_s,
+            watcher: watcher.clone(),
+            untold: Vec::new(),
+        };
         let work = {
             let (watcher, shared) = (watcher.clone(), Arc::clone(shared));
             move || {
@@ -215,6 +220,8 @@ fn rested(took: Duration) -> Instant {
 struct Recording {
     recorder: Recorder<ToSpool>,
     key: RunKey,
+    /// Seconds of an interval.
+    interval_s: f64,
     watcher: Watcher,
     /// Losses that no row in the spool tells of yet.
     untold: Vec<Lost>,
@@ -268,7 +275,7 @@ impl Recording {
             return Ok(());
         }
         self.recorder.sink().take_dropped();
-        tell_losses(&mut self.recorder, &self.untold)?;
+        tell_losses(&mut self.recorder, &self.untold, self.interval_s)?;
         self.recorder.cut()?;
         if !self.recorder.sink().take_dropped() {
             self.untold.clear();
@@ -285,7 +292,7 @@ impl Recording {
         for lost in losses {
             let is_full = self.untold.len() >= HELD;
             match self.untold.last_mut().filter(|_| is_full) {
-                Some(last) => add_losses(&mut last.counts, &[lost]),
+                Some(last) => last.add(&lost),
                 None => self.untold.push(lost),
             }
         }

@@ -10,7 +10,7 @@ pub mod replay;
 pub mod shard;
 mod sight;
 pub mod stored;
-pub mod witness;
+mod witness;
 
 use std::time::Duration;
 
@@ -20,6 +20,9 @@ use lowtide_store::recorder::Recorded;
 pub use drain::{DrainOptions, Drained, drain};
 pub use replay::{ReplayOptions, replay};
 pub use stored::stored;
+
+/// What of a source is lost by frames of which nobody knows whether there is a message in them.
+pub const UNREADABLE: &str = "unreadable_frames";
 
 /// Where rows go.
 #[derive(Clone, Debug)]

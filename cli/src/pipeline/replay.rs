@@ -37,8 +37,8 @@ use lowtide_store::recorder::Recorded;
 
 use super::fan::{Counting, Fan, Lane, Marks};
 use super::shard::{QUEUE, Shard, count_batches};
-use super::witness::{UNREADABLE, Witness, unreadable};
-use super::{Recording, nanos};
+use super::witness::Witness;
+use super::{Recording, UNREADABLE, nanos};
 use crate::error::Error;
 use crate::progress::Progress;
 
@@ -69,9 +69,6 @@ pub struct ReplayOptions {
 
 /// Frames between two looks at the progress.
 const PROGRESS_FRAMES: u64 = 16_384;
-
-/// A file ends before its end, as a reason in coverage.
-const DAMAGED: &str = "damaged_file";
 
 /// Rows of coverage that may wait for their interval's end.
 const MAX_COVERAGE: usize = 4_096;
@@ -170,8 +167,8 @@ struct Read {
     tally: Tally,
     /// What the inputs covered, and where that goes.
     coverage: Option<(Coverage, Sender<Recorded>)>,
-    /// Frames that could not be read, of those in coverage.
-    blind: u64,
+    /// How long a file may show nothing until its silence proves nothing, nanoseconds.
+    silence: u64,
 }
 
 impl Read {
@@ -207,7 +204,7 @@ impl Read {
                 witness,
             },
             coverage: recording.map(|recording| (Coverage::new(width), recording.rows.clone())),
-            blind: 0,
+            silence: nanos(options.max_silence),
         }
     }
 
@@ -228,19 +225,15 @@ impl Read {
                 Record::Packet(packet) => self.decoder.packet(&packet, &mut self.tally),
                 Record::Dnstap(frame) => self.decoder.dnstap(&frame, &mut self.tally),
             }
-            let mut is_full = false;
+            let (mut is_full, mut unreadable) = (false, 0);
             if let Some(witness) = &mut self.tally.witness {
-                witness.frame(last, &self.decoder);
+                unreadable = witness.frame(last, &self.decoder);
                 is_full = frames.is_multiple_of(LOOK_FRAMES) && witness.watch.is_full();
             }
             if let Some((coverage, _)) = &mut self.coverage {
                 let messages = self.tally.messages.queries + self.tally.messages.responses;
                 coverage.frame(input, last, octets, messages);
-                let blind = unreadable(&self.decoder);
-                if blind > self.blind {
-                    coverage.lost(input, last, UNREADABLE, blind - self.blind);
-                    self.blind = blind;
-                }
+                coverage.lost(input, last, UNREADABLE, unreadable);
                 // Frames without DNS move no matcher's clock, but make rows of coverage.
                 is_full |= coverage.rows() > MAX_COVERAGE;
                 let due = self.tally.matcher.settled().zip(self.tally.fan.marks.as_mut());
@@ -259,10 +252,11 @@ impl Read {
         self.tally.matcher.finish(last, &mut self.tally.fan);
         self.tally.fan.accounts.close();
         if let Some((coverage, _)) = &mut self.coverage {
-            // Nobody knows what would have come behind the damage.
-            for (number, file) in self.timeline.inputs().iter().enumerate() {
-                if file.summary.damaged.is_some() {
-                    coverage.lost(number, file.summary.last.unwrap_or(last), DAMAGED, 1);
+            // Of a file that is cut short nobody knows what would have come; beyond this time its silence is a hole by itself.
+            for (number, input) in self.timeline.inputs().iter().enumerate() {
+                if let (Some(_), Some(last)) = (input.summary.damaged, input.summary.last) {
+                    let until = Timestamp(last.0.saturating_add(self.silence));
+                    coverage.gap(number, last, until, "damaged_ms");
                 }
             }
             self.close_windows(Timestamp(u64::MAX))?;

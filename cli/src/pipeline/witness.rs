@@ -7,13 +7,10 @@ use lowtide_aggregate::drain::watch::is_beside_server;
 use lowtide_aggregate::drain::{DrainReport, Origin, Verdict, Watch, judge_located};
 use lowtide_aggregate::summary::rfc3339;
 use lowtide_capture::Input;
-use lowtide_decode::{Decoder, Fate};
+use lowtide_decode::Decoder;
 use lowtide_proto::{Observation, Timestamp};
 
 use super::sight::{self, Seen, Sight, Sources};
-
-/// Frames that could not be looked into, as a reason in coverage.
-pub const UNREADABLE: &str = "unreadable_frame";
 
 /// Sees the messages of files, and when files saw.
 pub struct Witness {
@@ -74,18 +71,19 @@ impl Witness {
         self.watch.observe(self.input, observation);
     }
 
-    /// A frame was read, and decoded by `decoder`.
+    /// A frame was read, and decoded by `decoder`; how many since the last could not be read.
     #[inline]
-    pub fn frame(&mut self, time: Timestamp, decoder: &Decoder) {
+    pub fn frame(&mut self, time: Timestamp, decoder: &Decoder) -> u64 {
         self.last = self.last.max(Some(time));
+        let blind = decoder.counts().unreadable();
+        let more = blind - std::mem::replace(&mut self.blind, blind);
         if let Some(sight) = self.sights.get_mut(self.input) {
             sight.frame(time, self.silence);
-            let blind = unreadable(decoder);
-            if blind > self.blind {
-                self.blind = blind;
+            if more > 0 {
                 sight.lost(time, "frames that cannot be read (snap length or link type)");
             }
         }
+        more
     }
 
     /// The verdicts as of `at`, or of the last frame; `locate` says where clients are.
@@ -114,13 +112,6 @@ impl Witness {
             notes: sources.notes,
         }
     }
-}
-
-/// Frames that were too short to see whether there is a query in them, or of a kind that is not known.
-#[inline]
-pub fn unreadable(decoder: &Decoder) -> u64 {
-    let counts = decoder.counts();
-    counts.of(Fate::Truncated) + counts.of(Fate::UnknownLinkType)
 }
 
 fn seen(input: &Input, sight: &Sight) -> Seen {

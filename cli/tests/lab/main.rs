@@ -119,8 +119,8 @@ fn from_before_the_cutover_until_the_old_provider_is_off() {
         })
     };
     assert!(wait_until(seconds(60), || of_fixed(&bench) == sent), "{sent:?} {:?}", bench.rows(OLD));
-    let killed = jiff::Timestamp::now();
     bench.at_old.kill();
+    let killed = jiff::Timestamp::now();
     tell("the tap at the old provider is dead");
     pass(seconds(6));
     let revived = jiff::Timestamp::now();

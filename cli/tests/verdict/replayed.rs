@@ -49,18 +49,18 @@ fn both(
     })
 }
 
-/// What has to be the same: moments, verdicts, queries and last queries, clients with theirs, what was watched.
+/// What has to be the same: moments, verdicts, queries and last queries, clients with theirs but for the names that they asked for, what was watched.
 fn told(report: &Value) -> Value {
     let mut told = Vec::new();
     for migration in report["migrations"].as_array().unwrap() {
         let mut servers = Vec::new();
         for server in migration["servers"].as_array().unwrap() {
             let mut clients: Vec<Value> = server["residual_clients"].as_array().unwrap().clone();
-            // Rows of migrations do not tell of names.
-            for client in clients.iter_mut().filter_map(Value::as_object_mut) {
-                client.retain(|key, _| key != "last_qname" && key != "last_qtype");
-            }
             clients.sort_by_key(|client| client["address"].as_str().unwrap().to_owned());
+            // Rows of clients do not tell of names.
+            for client in clients.iter_mut().filter_map(Value::as_object_mut) {
+                client.retain(|key, _| !["last_qname", "last_qtype"].contains(&key.as_str()));
+            }
             let gaps: Vec<Value> = server["coverage"]["gaps"]
                 .as_array()
                 .unwrap()
@@ -182,7 +182,7 @@ fn what_files_lost_is_in_their_rows() {
     let last = whole.len() - 2 * (16 + 28 + 12 + 23);
     let cut = [&whole[..last], &frame, &whole[last..]].concat();
     let damaged = whole[..whole.len() - 7].to_vec();
-    for (name, octets, told) in [("cut", cut, "unreadable_frame 1"), ("damaged", damaged, "damaged_file 1")] {
+    for (name, octets, told) in [("cut", cut, "unreadable_frames 1"), ("damaged", damaged, "damaged for")] {
         let file = format!("{name}.pcap");
         fs::write(folder.join(&file), octets).unwrap();
         let database = database();

@@ -132,23 +132,25 @@ fn clients(page: &mut Page, servers: &[ServerReport], top: usize) {
         .figures("queries", 0)
         .text("last query", 0)
         .figures("period", 1)
-        .figures("servers", 3)
-        .text("asked last for", 2);
+        .figures("servers", 3);
+    // Rows of ClickHouse do not tell.
+    let is_told = rows.iter().any(|(_, of)| of.wants.is_some());
+    if is_told {
+        table = table.text("asked last for", 2);
+    }
     for (address, of) in rows.iter().take(top) {
         let wants = of
             .wants
             .map(|(qname, qtype)| format!("{} {qtype}", crate::report::text::shorten(&printable(qname), 32)));
-        table.row(
-            plain(*address),
-            vec![
-                plain(of.class),
-                plain(count(of.queries)),
-                plain(moment(of.last)),
-                plain(of.period.map_or(NONE.to_owned(), number::span)),
-                plain(count(of.servers.len() as u64)),
-                wants.map_or(piece(NONE, DIM), plain),
-            ],
-        );
+        let mut cells = vec![
+            plain(of.class),
+            plain(count(of.queries)),
+            plain(moment(of.last)),
+            plain(of.period.map_or(NONE.to_owned(), number::span)),
+            plain(count(of.servers.len() as u64)),
+        ];
+        cells.extend(is_told.then(|| wants.map_or(piece(NONE, DIM), plain)));
+        table.row(plain(*address), cells);
     }
     table.draw(page);
     more(page, rows.len(), top);
