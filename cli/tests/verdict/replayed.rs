@@ -56,10 +56,6 @@ fn told(report: &Value) -> Value {
         let mut servers = Vec::new();
         for server in migration["servers"].as_array().unwrap() {
             let mut clients: Vec<Value> = server["residual_clients"].as_array().unwrap().clone();
-            // Rows of migrations do not tell of names.
-            for client in clients.iter_mut().filter_map(Value::as_object_mut) {
-                client.retain(|key, _| key != "last_qname" && key != "last_qtype");
-            }
             clients.sort_by_key(|client| client["address"].as_str().unwrap().to_owned());
             // Rows of clients do not tell of names.
             for client in clients.iter_mut().filter_map(Value::as_object_mut) {
