@@ -284,8 +284,9 @@ fn one(
                     few => format!("{few} times (near_zero allows {})", migration.near_zero),
                 };
                 let text = format!(
-                    "{name} was asked {asked} for {zone} for {}, and all of it was watched",
-                    span(required)
+                    "{name} was asked {asked} for {zone} for {} up to {}, and all of it was watched",
+                    span(required),
+                    rfc3339(at)
                 );
                 reasons.push(reason("quiet", text));
                 Verdict::Drained

@@ -134,9 +134,10 @@ pub struct DrainArgs {
     #[arg(long, value_name = "FILE")]
     mmdb: Vec<PathBuf>,
 
-    /// Ask only the rows of this sensor; may be given more than once [default: all]
+    /// Only this sensor's silence is asked to prove something; may be given more than once [default: all sensors']
     ///
-    /// Who ever watched an old server has to be whole: a sensor that was taken out of service is left out by naming the others.
+    /// Who ever watched an old server has to be whole: a sensor that was taken out of service is left out by naming the others. What it saw
+    /// counts all the same.
     #[arg(long = "sensor", value_name = "NAME", requires = "clickhouse")]
     pub sensors: Vec<String>,
 

@@ -111,8 +111,8 @@ enum Roles<'a> {
 impl Scope<'_> {
     /// A statement over the days of clients up to the moment; `{rows}` in it stands for them.
     fn days(&self, roles: &Roles<'_>, sql: &str) -> Statement {
-        let (mut statement, whose) = self.statement();
-        let mut which = format!("{WHICH_OLD}{whose}");
+        let mut statement = self.statement();
+        let mut which = WHICH_OLD.to_owned();
         let (named, is_in) = match roles {
             Roles::All => (&[][..], "NOT IN"),
             Roles::But(roles) => (*roles, "NOT IN"),
@@ -158,11 +158,11 @@ impl Scope<'_> {
 
 /// Where a sensor saw a server in several roles, all but the one with the most queries: the same traffic was seen twice.
 async fn roles(scope: &Scope<'_>, notes: &mut Vec<String>) -> Result<Vec<RoleRow>, ReadError> {
-    let (statement, whose) = scope.statement();
+    let statement = scope.statement();
     let sql = format!(
         "SELECT server, sensor, arrayJoin(arrayPopFront(arrayReverseSort((role, asked) -> (asked, role), groupArray(role), \
          groupArray(asked)))) AS role \
-         FROM (SELECT server, sensor, toString(role) AS role, sum(queries) AS asked FROM drain_hour WHERE {WHICH_OLD}{whose} \
+         FROM (SELECT server, sensor, toString(role) AS role, sum(queries) AS asked FROM drain_hour WHERE {WHICH_OLD} \
          GROUP BY server, sensor, role) GROUP BY server, sensor ORDER BY ALL"
     );
     let rows: Vec<RoleRow> = all(scope.client, "roles", statement.with_sql(sql)).await?;
@@ -289,7 +289,7 @@ fn apart(scope: &Scope<'_>) -> Option<String> {
 /// apart. A server that never answered is one of which nobody knows what it serves.
 async fn hours(scope: &Scope<'_>, evidence: &mut Evidence) -> Result<(), ReadError> {
     type Key = (u16, u16, u32, String, String);
-    let (mut statement, whose) = scope.statement();
+    let mut statement = scope.statement();
     let hour = scope.until() - scope.until() % HOUR;
     statement.number("hour", hour);
     let keys = "zone_at, server_at, hour, sensor, role";
@@ -299,11 +299,11 @@ async fn hours(scope: &Scope<'_>, evidence: &mut Evidence) -> Result<(), ReadErr
         "interval >= toDateTime({hour:UInt32}, 'UTC') AND interval <= toDateTime({until:UInt32}, 'UTC')";
     let whole = if scope.is_cut { " AND interval < toDateTime({hour:UInt32}, 'UTC')" } else { "" };
     let mut sql = format!(
-        "SELECT {columns}, toUInt32(interval) AS hour, {counts} FROM drain_hour WHERE {WHICH}{whose}{whole} GROUP BY {keys}"
+        "SELECT {columns}, toUInt32(interval) AS hour, {counts} FROM drain_hour WHERE {WHICH}{whole} GROUP BY {keys}"
     );
     if scope.is_cut {
         sql += &format!(
-            " UNION ALL SELECT {columns}, {{hour:UInt32}} AS hour, {counts} FROM drain WHERE {WHICH}{whose} AND {cut} GROUP BY {keys}"
+            " UNION ALL SELECT {columns}, {{hour:UInt32}} AS hour, {counts} FROM drain WHERE {WHICH} AND {cut} GROUP BY {keys}"
         );
     }
     let order = |sql: String| {
@@ -314,7 +314,7 @@ async fn hours(scope: &Scope<'_>, evidence: &mut Evidence) -> Result<(), ReadErr
     if let Some(apart) = apart(scope) {
         let sql = format!(
             "SELECT {columns}, toUInt32(toStartOfHour(interval)) AS hour, {counts} FROM drain \
-             WHERE {WHICH}{whose} AND ({apart}) AND interval <= toDateTime({{until:UInt32}}, 'UTC') GROUP BY {keys}"
+             WHERE {WHICH} AND ({apart}) AND interval <= toDateTime({{until:UInt32}}, 'UTC') GROUP BY {keys}"
         );
         let rows: Vec<HourRow> = all(scope.client, "hours", statement.with_sql(order(sql))).await?;
         for row in rows {

@@ -171,7 +171,7 @@ pub async fn read(
     unread: BTreeMap<Ipv6Addr, Timestamp>,
 ) -> Result<Vec<(String, Loss)>, ReadError> {
     let since = since(scope, evidence);
-    let (mut parameters, whose) = scope.statement();
+    let (mut parameters, whose) = scope.statement_of_watchers();
     parameters.number("since", since);
     let statement = |sql: String| parameters.clone().with_sql(sql);
     let live = format!("kind = 'live' AND interval <= toDateTime({{until:UInt32}}, 'UTC'){whose}");

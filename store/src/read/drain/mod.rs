@@ -31,7 +31,7 @@ pub use files::{File, Loss};
 pub struct Question<'a> {
     /// The migrations.
     pub migrations: &'a [Migration],
-    /// Only these sensors; empty = all.
+    /// Who has to be whole: these sensors alone; empty = all. What any sensor saw is evidence.
     pub sensors: &'a [String],
     /// The moment of the verdict: what came later is not looked at. `None` = now when any sensor is live, else the end of the evidence.
     pub at: Option<Timestamp>,
@@ -120,7 +120,7 @@ async fn extent(client: &Client, sensors: &[String]) -> Result<Extent, ReadError
         "SELECT ifNull((SELECT toUInt8(1) FROM coverage WHERE kind = 'live' AND server = ''{whose} LIMIT 1), 0) AS live, \
          ifNull((SELECT toUInt8(1) FROM coverage WHERE kind = 'replay' AND server = ''{whose} LIMIT 1), 0) AS replays, \
          toUInt64(ifNull((SELECT toUnixTimestamp64Nano(max(last)) FROM coverage WHERE kind = 'replay' AND server = ''{whose}), 0)) AS last, \
-         toUInt64(ifNull((SELECT toUnixTimestamp64Nano(max(last_seen)) FROM drain_hour WHERE 1{whose}), 0)) AS asked"
+         toUInt64(ifNull((SELECT toUnixTimestamp64Nano(max(last_seen)) FROM drain_hour), 0)) AS asked"
     );
     let mut rows: Vec<Extent> = all(client, "what there is", statement.with_sql(sql)).await?;
     Ok(rows.pop().unwrap_or(Extent { live: 0, replays: 0, last: 0, asked: 0 }))
@@ -180,14 +180,21 @@ impl Scope<'_> {
         u32::try_from(self.at.0 / SECOND).unwrap_or(u32::MAX)
     }
 
-    /// A statement with the parameters that most need.
-    fn statement(&self) -> (Statement, &'static str) {
+    /// A statement with the parameters that most need, over the rows of all sensors: what any of them saw counts, whoever is asked to have
+    /// been whole.
+    fn statement(&self) -> Statement {
         let mut statement = Statement::default();
         statement.texts("migration", vec![self.migration.name.clone()]);
         statement.texts("zones", self.zones());
         statement.texts("servers", self.servers().into_iter().map(shown).collect());
         statement.texts("old", self.old().into_iter().map(shown).collect());
         statement.number("until", self.until());
+        statement
+    }
+
+    /// The same with a condition, behind an AND, on the sensors that have to be whole.
+    fn statement_of_watchers(&self) -> (Statement, &'static str) {
+        let mut statement = self.statement();
         let whose = whose(&mut statement, self.sensors);
         (statement, whose)
     }

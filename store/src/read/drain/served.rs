@@ -44,7 +44,7 @@ struct RecordsRow {
 /// The TTL now is the lowest of the last interval with an answer; it was served higher up to the last answer of the last interval that
 /// has a higher one. So a lowering in the midst of an interval counts from the interval's last answer.
 pub async fn read(scope: &Scope<'_>, evidence: &mut Evidence) -> Result<(), ReadError> {
-    let (statement, whose) = scope.statement();
+    let statement = scope.statement();
     let sql = format!(
         "SELECT toUInt16(indexOf({{zones:Array(String)}}, zone) - 1) AS zone_at, \
          toUInt16(indexOf({{servers:Array(String)}}, server) - 1) AS server_at, owner, toString(rrtype) AS rrtype, \
@@ -52,7 +52,7 @@ pub async fn read(scope: &Scope<'_>, evidence: &mut Evidence) -> Result<(), Read
          sum(answers) AS count, toUInt64(toUnixTimestamp64Nano(min(first_seen))) AS first, \
          toUInt64(toUnixTimestamp64Nano(max(last_seen))) AS last, toUInt32(max(interval)) AS latest \
          FROM rrset WHERE zone IN {{zones:Array(String)}} AND server IN {{servers:Array(String)}} \
-         AND interval <= toDateTime({{until:UInt32}}, 'UTC'){whose} \
+         AND interval <= toDateTime({{until:UInt32}}, 'UTC') \
          GROUP BY zone_at, server_at, owner, rrtype, section, digest, low, high \
          ORDER BY zone_at, server_at, owner, rrtype, section, digest, last"
     );
@@ -92,14 +92,14 @@ pub async fn read(scope: &Scope<'_>, evidence: &mut Evidence) -> Result<(), Read
 /// The records that the digests stand for: of one interval each, as they are the same in all.
 async fn records(scope: &Scope<'_>, rows: &[ServedRow]) -> Result<BTreeMap<u64, Vec<String>>, ReadError> {
     let latest: BTreeMap<u64, &ServedRow> = rows.iter().map(|row| (row.digest, row)).collect();
-    let (mut statement, whose) = scope.statement();
+    let mut statement = scope.statement();
     let owners: BTreeSet<&str> = latest.values().map(|row| row.owner.as_str()).collect();
     let intervals: BTreeSet<u32> = latest.values().map(|row| row.latest).collect();
     statement.texts("owners", owners.into_iter().map(str::to_owned).collect());
     statement.texts("intervals", intervals.into_iter().map(|second| second.to_string()).collect());
     let sql = format!(
         "SELECT digest, any(rdata) AS records FROM rrset WHERE zone IN {{zones:Array(String)}} AND owner IN {{owners:Array(String)}} \
-         AND toString(toUInt32(interval)) IN {{intervals:Array(String)}}{whose} GROUP BY digest"
+         AND toString(toUInt32(interval)) IN {{intervals:Array(String)}} GROUP BY digest"
     );
     let rows: Vec<RecordsRow> = all(scope.client, "records", statement.with_sql(sql)).await?;
     Ok(rows.into_iter().map(|row| (row.digest, row.records)).collect())
