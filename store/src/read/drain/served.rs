@@ -45,18 +45,17 @@ struct RecordsRow {
 /// has a higher one. So a lowering in the midst of an interval counts from the interval's last answer.
 pub async fn read(scope: &Scope<'_>, evidence: &mut Evidence) -> Result<(), ReadError> {
     let statement = scope.statement();
-    let sql = format!(
-        "SELECT toUInt16(indexOf({{zones:Array(String)}}, zone) - 1) AS zone_at, \
-         toUInt16(indexOf({{servers:Array(String)}}, server) - 1) AS server_at, owner, toString(rrtype) AS rrtype, \
+    let sql = "SELECT toUInt16(indexOf({zones:Array(String)}, zone) - 1) AS zone_at, \
+         toUInt16(indexOf({servers:Array(String)}, server) - 1) AS server_at, owner, toString(rrtype) AS rrtype, \
          toString(section) AS section, digest, ttl_min AS low, ttl_max AS high, toUInt32(max(horizon)) AS until, \
          sum(answers) AS count, toUInt64(toUnixTimestamp64Nano(min(first_seen))) AS first, \
          toUInt64(toUnixTimestamp64Nano(max(last_seen))) AS last, toUInt32(max(interval)) AS latest \
-         FROM rrset WHERE zone IN {{zones:Array(String)}} AND server IN {{servers:Array(String)}} \
-         AND interval <= toDateTime({{until:UInt32}}, 'UTC') \
+         FROM rrset WHERE zone IN {zones:Array(String)} AND server IN {servers:Array(String)} \
+         AND interval <= toDateTime({until:UInt32}, 'UTC') \
          GROUP BY zone_at, server_at, owner, rrtype, section, digest, low, high \
-         ORDER BY zone_at, server_at, owner, rrtype, section, digest, last"
-    );
-    let rows: Vec<ServedRow> = all(scope.client, "what was served", statement.with_sql(sql)).await?;
+         ORDER BY zone_at, server_at, owner, rrtype, section, digest, last";
+    let rows: Vec<ServedRow> =
+        all(scope.client, "what was served", statement.with_sql(sql.to_owned())).await?;
     let records = records(scope, &rows).await?;
     let mut found: BTreeMap<(usize, RrsetKey), Vec<Served>> = BTreeMap::new();
     let servers = scope.servers();
@@ -97,11 +96,9 @@ async fn records(scope: &Scope<'_>, rows: &[ServedRow]) -> Result<BTreeMap<u64, 
     let intervals: BTreeSet<u32> = latest.values().map(|row| row.latest).collect();
     statement.texts("owners", owners.into_iter().map(str::to_owned).collect());
     statement.texts("intervals", intervals.into_iter().map(|second| second.to_string()).collect());
-    let sql = format!(
-        "SELECT digest, any(rdata) AS records FROM rrset WHERE zone IN {{zones:Array(String)}} AND owner IN {{owners:Array(String)}} \
-         AND toString(toUInt32(interval)) IN {{intervals:Array(String)}} GROUP BY digest"
-    );
-    let rows: Vec<RecordsRow> = all(scope.client, "records", statement.with_sql(sql)).await?;
+    let sql = "SELECT digest, any(rdata) AS records FROM rrset WHERE zone IN {zones:Array(String)} AND owner IN {owners:Array(String)} \
+         AND toString(toUInt32(interval)) IN {intervals:Array(String)} GROUP BY digest";
+    let rows: Vec<RecordsRow> = all(scope.client, "records", statement.with_sql(sql.to_owned())).await?;
     Ok(rows.into_iter().map(|row| (row.digest, row.records)).collect())
 }
 
