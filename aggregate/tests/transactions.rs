@@ -84,6 +84,7 @@ fn run_with(
                 facts: if question { Facts::QUESTION } else { Facts::empty() },
                 udp_payload_size: 0,
                 zone_labels: None,
+                servers: 0,
                 size: 40,
                 octets: &[],
                 malformed: None,

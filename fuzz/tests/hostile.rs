@@ -118,6 +118,7 @@ fn observe(pipeline: &mut Pipeline, seen: Seen<'_>) {
             facts: Facts::QUESTION,
             udp_payload_size: 0,
             zone_labels: None,
+            servers: 0,
             size: 40,
             octets: &[],
             malformed: None,

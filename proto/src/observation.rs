@@ -304,12 +304,24 @@ pub struct Message<'a> {
     /// In authoritative answers, how many rightmost labels of `qname` name its zone, as the owner of an SOA or NS
     /// record says; `None` where the message does not tell.
     pub zone_labels: Option<u8>,
+    /// What its records may say of name servers: [`server_bit`] of the data of each A and AAAA record, all bits where there is an NS or
+    /// DS record. In a message that was read to its end, what has no bit in common with this is not there.
+    pub servers: u64,
     /// Octets of the message on the wire.
     pub size: u32,
     /// The message as it was read, without what was not captured of it.
     pub octets: &'a [u8],
     /// Why it could not be read to its end.
     pub malformed: Option<Malformed>,
+}
+
+/// The bit in [`Message::servers`] that stands for an address, IPv4 or IPv6, by its last octet.
+#[inline]
+pub const fn server_bit(address: &[u8]) -> u64 {
+    match address.last() {
+        Some(&octet) => 1 << (octet & 63),
+        None => 0,
+    }
 }
 
 /// One DNS message, where and when it was seen.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use hickory_proto::op::Message;
 use hickory_proto::rr::{RData, Record, RecordType};
-use lowtide_proto::{NameBuf, Role, Timestamp};
+use lowtide_proto::{Facts, Message as Seen, NameBuf, Role, Timestamp};
 
 use super::plan::SECOND;
 use super::rows::RrsetRow;
@@ -160,8 +160,8 @@ pub struct Rrsets {
     served: Vec<(RrsetKey, Served)>,
     /// By what messages carry: the RRset of each record that leads to a server, with the record's number, by RRset.
     known: HashMap<u64, Box<[(u32, u32)]>, RandomState>,
-    /// Servers with responses, and the last that could not be read; `None` where all could. They are few.
-    unread: Vec<(Ipv6Addr, Option<Timestamp>)>,
+    /// The last response of each server that could not be read, if there was one.
+    unread: Vec<(Ipv6Addr, Timestamp)>,
     /// As `served`: with which TTLs.
     ttls: Vec<Ttls>,
     /// RRsets beyond the bound, in responses.
@@ -197,32 +197,47 @@ impl Rrsets {
 
     /// Reads a response of a watched server about a name in the zone; whether it could be read to its end.
     #[inline]
-    pub fn observe(&mut self, server: Ipv6Addr, role: Role, time: Timestamp, octets: &[u8]) -> bool {
-        let number = self.scan.look(server, self.zone.wire(), octets);
-        let is_read = match number {
-            Some(_) if self.scan.ttls.is_empty() => true,
-            Some(number) => self.served(number, server, role, time, octets),
-            None => false,
-        };
-        // A server whose responses are captured has a place there, read or not.
-        match self.unread.iter_mut().find(|(of, _)| *of == server) {
-            Some((_, unread)) if !is_read => *unread = (*unread).max(Some(time)),
-            Some(_) => {}
-            None => self.unread.push((server, (!is_read).then_some(time))),
+    pub fn observe(&mut self, server: Ipv6Addr, role: Role, time: Timestamp, message: &Seen<'_>) -> bool {
+        // Of most responses the decoder knows that none of their records leads to a server.
+        let is_whole = message.malformed.is_none() && !message.facts.contains(Facts::CUT);
+        let is_told = is_whole && message.servers & self.scan.bits == 0;
+        let is_read = is_told || self.look(server, role, time, message.octets);
+        if !is_read {
+            self.lose(server, time);
         }
         is_read
     }
 
-    fn served(&mut self, number: u64, server: Ipv6Addr, role: Role, time: Timestamp, octets: &[u8]) -> bool {
-        if !self.known.contains_key(&number) {
-            let Some(found) = self.read(server, time, octets) else { return false };
-            if self.known.len() >= MAX_KNOWN {
-                self.known.clear();
-            }
-            self.known.insert(number, found);
+    #[cold]
+    fn lose(&mut self, server: Ipv6Addr, time: Timestamp) {
+        match self.unread.iter_mut().find(|(of, _)| *of == server) {
+            Some((_, last)) => *last = time.max(*last),
+            None => self.unread.push((server, time)),
         }
-        let Self { known, scan, served, ttls: all_ttls, open, recent, rows, width, .. } = self;
-        let Some(found) = known.get(&number) else { return false };
+    }
+
+    #[inline(never)]
+    fn look(&mut self, server: Ipv6Addr, role: Role, time: Timestamp, octets: &[u8]) -> bool {
+        match self.scan.look(server, self.zone.wire(), octets) {
+            Some(_) if self.scan.ttls.is_empty() => true,
+            Some(number) => self.served(number, server, role, time, octets),
+            None => false,
+        }
+    }
+
+    fn served(&mut self, number: u64, server: Ipv6Addr, role: Role, time: Timestamp, octets: &[u8]) -> bool {
+        let found = match self.known.get(&number) {
+            Some(found) => found,
+            None => {
+                let Some(found) = self.read(server, time, octets) else { return false };
+                if self.known.len() >= MAX_KNOWN {
+                    self.known.clear();
+                }
+                self.known.entry(number).or_insert(found)
+            }
+        };
+        let (scan, all_ttls, open, rows) = (&self.scan, &mut self.ttls, &mut self.open, &mut self.rows);
+        let (served, recent) = (&mut self.served, &mut self.recent);
         let mut is_whole = true;
         for records in found.chunk_by(|one, other| one.0 == other.0) {
             let Some(&(rrset, _)) = records.first() else { continue };
@@ -237,7 +252,7 @@ impl Rrsets {
             if let Some(ttls) = all_ttls.get_mut(rrset as usize) {
                 ttls.add(time, ttl);
             }
-            let Some(width) = *width else { continue };
+            let Some(width) = self.width else { continue };
             let Some(recent) = recent.get_mut(rrset as usize) else { continue };
             let is_row = |row: &Open| {
                 let is_in = time.0.wrapping_sub(row.number.saturating_mul(width)) < width;
@@ -269,12 +284,7 @@ impl Rrsets {
 
     /// Servers with responses that could not be read to their end, as where the snap length cut them, and the last time of that.
     pub fn unread(&self) -> impl Iterator<Item = (Ipv6Addr, Timestamp)> {
-        self.unread.iter().filter_map(|&(server, time)| Some((server, time?)))
-    }
-
-    /// Whether any response of a server was seen.
-    pub fn has_answer_of(&self, server: Ipv6Addr) -> bool {
-        self.unread.iter().any(|(of, _)| *of == server)
+        self.unread.iter().copied()
     }
 
     /// Rows that wait to be handed out.

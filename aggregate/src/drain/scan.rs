@@ -4,6 +4,9 @@
 //! content is folded into one number, by which it is known again. Nothing is copied and nothing is kept.
 
 use std::net::{IpAddr, Ipv6Addr};
+use std::ops::Range;
+
+use lowtide_proto::{Name, server_bit};
 
 use super::rrsets::MAX_TTL;
 
@@ -11,6 +14,15 @@ const A: u16 = 1;
 const NS: u16 = 2;
 const AAAA: u16 = 28;
 const DS: u16 = 43;
+
+/// By bits, the types of records that can lead to a server.
+const LEADING: u64 = 1 << A | 1 << NS | 1 << AAAA | 1 << DS;
+
+/// What is in the place of a label's length behind the last one: no label is so long. The root; a pointer to labels that follow; a pointer to
+/// the zone's name, or past so many of its labels.
+const ROOT: u8 = 0;
+const ELSEWHERE: u8 = 0x80;
+const ZONE: u8 = 0x81;
 
 /// Labels of a name at most (RFC 1035 §3.1), and so pointers too that lead from one to the next.
 const MAX_STEPS: usize = 256;
@@ -26,35 +38,35 @@ impl Digest {
         self.0 = (product as u64) ^ ((product >> 64) as u64).rotate_left(23) ^ 0xd6e8_feb8_6659_fd93;
     }
 
-    /// The octets from `at` on, so many, letters lower-cased: a label with its length, which has no letters. `None` where they are not there.
+    /// Labels with their lengths, letters lower-cased, and `mark` in the place of the next one's length.
     #[inline]
-    fn add_lowercase(&mut self, octets: &[u8], mut at: usize, mut count: usize) -> Option<()> {
-        while count > 0 {
-            self.add(lowercase(eight(octets, at, count.min(8))?));
-            at += 8;
-            count = count.saturating_sub(8);
-        }
-        Some(())
+    fn add_labels(&mut self, labels: &[u8], mark: u8) {
+        // Lengths of labels are no letters.
+        let (words, rest) = labels.as_chunks();
+        words.iter().for_each(|word| self.add(lowercase(u64::from_le_bytes(*word))));
+        self.add(lowercase(few(rest)) | u64::from(mark) << (8 * rest.len()));
     }
 
     #[inline]
     fn add_octets(&mut self, octets: &[u8]) {
         self.add(octets.len() as u64);
-        for at in (0..octets.len()).step_by(8) {
-            self.add(eight(octets, at, (octets.len() - at).min(8)).unwrap_or_default());
-        }
+        let (words, rest) = octets.as_chunks();
+        words.iter().for_each(|word| self.add(u64::from_le_bytes(*word)));
+        self.add(few(rest));
     }
 }
 
-/// Up to eight octets as a number. They are read together wherever it can be: a load of what was just stored in pieces has to wait for it.
+/// Less than eight octets as a number, by two loads that overlap.
 #[inline]
-fn eight(octets: &[u8], at: usize, count: usize) -> Option<u64> {
-    let mask = u64::MAX >> (64 - 8 * count.clamp(1, 8));
-    if let Some(eight) = octets.get(at..).and_then(<[u8]>::first_chunk) {
-        return Some(u64::from_le_bytes(*eight) & mask);
+fn few(octets: &[u8]) -> u64 {
+    let shift = |count: usize| 8 * octets.len().saturating_sub(count);
+    if let (Some(first), Some(last)) = (octets.first_chunk(), octets.last_chunk()) {
+        return u64::from(u32::from_le_bytes(*first)) | u64::from(u32::from_le_bytes(*last)) << shift(4);
     }
-    let rest = octets.get(at..at + count)?;
-    Some(rest.iter().rev().fold(0, |number, &octet| number << 8 | u64::from(octet)))
+    if let (Some(first), Some(last)) = (octets.first_chunk(), octets.last_chunk()) {
+        return u64::from(u16::from_le_bytes(*first)) | u64::from(u16::from_le_bytes(*last)) << shift(2);
+    }
+    octets.first().map_or(0, |&octet| u64::from(octet))
 }
 
 /// Eight octets, letters lower-cased.
@@ -74,6 +86,8 @@ pub(super) struct Scan {
     v4: Vec<u32>,
     v6: Vec<u128>,
     seed: u64,
+    /// The bits of their addresses, as in [`lowtide_proto::Message::servers`].
+    pub bits: u64,
     /// The TTLs of the records found in the last message, in order.
     pub ttls: Vec<u32>,
 }
@@ -81,8 +95,9 @@ pub(super) struct Scan {
 impl Scan {
     /// Looks for addresses of these servers, beside NS and DS sets; `seed` keeps numbers from being foreseen.
     pub(super) fn new(servers: impl IntoIterator<Item = Ipv6Addr>, seed: u64) -> Self {
-        let (mut v4, mut v6) = (Vec::new(), Vec::new());
+        let (mut v4, mut v6, mut bits) = (Vec::new(), Vec::new(), 0);
         for server in servers {
+            bits |= server_bit(&server.octets());
             match server.to_ipv4_mapped() {
                 Some(server) => v4.push(server.to_bits()),
                 None => v6.push(server.to_bits()),
@@ -90,7 +105,7 @@ impl Scan {
         }
         v4.sort_unstable();
         v6.sort_unstable();
-        Self { v4, v6, seed, ttls: Vec::new() }
+        Self { v4, v6, seed, bits, ttls: Vec::new() }
     }
 
     /// Whether an address is one of a server.
@@ -109,63 +124,76 @@ impl Scan {
         self.ttls.clear();
         let [_, _, _, _, q0, q1, a0, a1, n0, n1, r0, r1] = *octets.first_chunk::<12>()?;
         let count = |high, low| u32::from(u16::from_be_bytes([high, low]));
-        let mut at = 12;
-        for _ in 0..count(q0, q1) {
-            at = behind_name(octets, at)? + 4;
+        let (mut at, mut question) = (12, 12);
+        for number in 0..count(q0, q1) {
+            at = behind_name(octets, at)?;
+            if number == 0 {
+                question = at;
+            }
+            at += 4;
         }
         let authority = count(a0, a1);
         let additional = authority + count(n0, n1);
-        let mut digest = Digest(self.seed);
-        let mut apex = Apex::default();
+        let mut found = Found::new(octets, zone, question, self.seed);
         for record in 0..additional + count(r0, r1) {
             let owner = at;
-            // Nearly every owner is a pointer, so that it and what is fixed can be read at once.
-            let fixed = match octets.get(at..).and_then(<[u8]>::first_chunk::<12>) {
-                Some([192..=255, _, fixed @ ..]) => {
-                    at += 12;
-                    fixed
-                }
-                _ => {
-                    let behind = behind_name(octets, at)?;
-                    at = behind + 10;
-                    octets.get(behind..)?.first_chunk()?
-                }
+            // Nearly every owner is a pointer or the root.
+            let fixed = match *octets.get(at)? {
+                192.. => at + 2,
+                0 => at + 1,
+                _ => behind_name(octets, at)?,
             };
-            let [t0, t1, _, _, ttl @ .., l0, l1] = *fixed;
-            let (rrtype, begin) = (u16::from_be_bytes([t0, t1]), at);
-            at += usize::from(u16::from_be_bytes([l0, l1]));
-            let data = octets.get(begin..at)?;
-            let leads = match rrtype {
-                NS | DS => !data.is_empty() && apex.is(octets, owner, zone),
-                A => <[u8; 4]>::try_from(data).is_ok_and(|v4| has(&self.v4, u32::from_be_bytes(v4))),
-                AAAA => <[u8; 16]>::try_from(data).is_ok_and(|v6| has(&self.v6, u128::from_be_bytes(v6))),
-                _ => false,
-            };
-            if !leads {
-                continue;
-            }
-            let section = u64::from(record >= authority) + u64::from(record >= additional);
-            // No label of six octets reaches these bits, see below.
-            let mark = ((1 + section) << 8 | u64::from(rrtype)) << 48;
-            let label = (rrtype == NS).then(|| apex.label(octets, begin, data.len())).flatten();
-            digest.add(mark | label.unwrap_or_default());
-            match rrtype {
-                NS if label.is_some() => {}
-                NS => apex.fold(&mut digest, octets, begin)?,
-                DS => digest.add_octets(data),
-                _ => {
-                    digest.add_octets(data);
-                    apex.fold(&mut digest, octets, owner)?;
+            let &[t0, t1, _, _, ref ttl @ .., l0, l1] = octets.get(fixed..)?.first_chunk::<10>()?;
+            let data = fixed + 10;
+            at = data + usize::from(u16::from_be_bytes([l0, l1]));
+            let rrtype = u16::from_be_bytes([t0, t1]);
+            // All others are passed over by one look.
+            if rrtype < 64 && LEADING >> rrtype & 1 == 1 {
+                let section = u64::from(record >= authority) + u64::from(record >= additional);
+                if self.leads(&mut found, section, rrtype, owner, data..at)? {
+                    self.ttls.push(u32::from_be_bytes(*ttl).min(MAX_TTL));
                 }
             }
-            self.ttls.push(u32::from_be_bytes(ttl).min(MAX_TTL));
+        }
+        if at > octets.len() {
+            return None;
         }
         if !self.ttls.is_empty() {
             let bits = server.to_bits();
-            digest.add(bits as u64);
-            digest.add((bits >> 64) as u64);
+            found.digest.add(bits as u64);
+            found.digest.add((bits >> 64) as u64);
         }
-        Some(digest.0)
+        Some(found.digest.0)
+    }
+
+    /// Whether a record can lead to a server; it is folded then. `None` where it cannot be read.
+    fn leads(
+        &self,
+        found: &mut Found<'_>,
+        section: u64,
+        rrtype: u16,
+        owner: usize,
+        data: Range<usize>,
+    ) -> Option<bool> {
+        let begin = data.start;
+        let data = found.octets.get(data)?;
+        let leads = match rrtype {
+            A => <[u8; 4]>::try_from(data).is_ok_and(|v4| has(&self.v4, u32::from_be_bytes(v4))),
+            AAAA => <[u8; 16]>::try_from(data).is_ok_and(|v6| has(&self.v6, u128::from_be_bytes(v6))),
+            _ => !data.is_empty() && found.is_zone(owner),
+        };
+        if leads {
+            found.digest.add((1 + section) << 8 | u64::from(rrtype));
+            match rrtype {
+                NS => found.fold(begin)?,
+                DS => found.digest.add_octets(data),
+                _ => {
+                    found.digest.add_octets(data);
+                    found.fold(owner)?;
+                }
+            }
+        }
+        Some(leads)
     }
 }
 
@@ -176,68 +204,64 @@ fn has<T: Ord + Copy>(numbers: &[T], number: T) -> bool {
     if numbers.len() <= 8 { numbers.contains(&number) } else { numbers.binary_search(&number).is_ok() }
 }
 
-/// The pointer by which a message names the zone: most servers name it but once.
-#[derive(Default)]
-struct Apex {
-    /// The pointer's two octets; 0 = none known, which is no pointer.
-    known: u16,
+/// What is found in one response.
+struct Found<'a> {
+    octets: &'a [u8],
+    zone: &'a [u8],
+    digest: Digest,
+    /// Where the zone's name begins at the end of the first question: most servers point there for it, and for the names that it is in.
+    /// Beyond all pointers where the question does not end in it.
+    apex: usize,
 }
 
-impl Apex {
+impl<'a> Found<'a> {
+    /// Nothing yet in a message whose first question's name ends before `question`.
+    #[inline]
+    fn new(octets: &'a [u8], zone: &'a [u8], question: usize, seed: u64) -> Self {
+        let begin = question.checked_sub(zone.len()).filter(|&begin| begin >= 12);
+        let is_zone = |name: &[u8]| Name(name).is_same(Name(zone)) || name.eq_ignore_ascii_case(zone);
+        let apex = begin.filter(|&begin| octets.get(begin..question).is_some_and(is_zone));
+        Self { octets, zone, digest: Digest(seed), apex: apex.unwrap_or(usize::MAX) }
+    }
+
     /// Whether the name at `at` is the zone's.
     #[inline]
-    fn is(&mut self, octets: &[u8], at: usize, zone: &[u8]) -> bool {
-        let pointer = pointer(octets, at);
-        pointer.is_some_and(|pointer| pointer == self.known) || self.learn(octets, at, zone, pointer)
+    fn is_zone(&self, at: usize) -> bool {
+        pointer(self.octets, at).is_some_and(|to| usize::from(to & 0x3fff) == self.apex)
+            || is_name(self.octets, at, self.zone)
     }
 
-    fn learn(&mut self, octets: &[u8], at: usize, zone: &[u8], pointer: Option<u16>) -> bool {
-        let is_zone = is_name(octets, at, zone);
-        if let Some(pointer) = pointer.filter(|_| is_zone) {
-            self.known = pointer;
-        }
-        is_zone
-    }
-
-    /// The label in lower case, if the `length` octets at `at` are one label of up to five octets, and the zone's pointer: so most
-    /// servers' names are written.
+    /// A mark for a name that begins at `at`, if the zone's name ends in it: from there on every message says the same. It has to begin at
+    /// a label: what is read from the midst of one may go on behind the zone's name.
     #[inline]
-    fn label(&self, octets: &[u8], at: usize, length: usize) -> Option<u64> {
-        let eight = u64::from_le_bytes(*octets.get(at..)?.first_chunk()?);
-        let len = eight & 0xff;
-        if !(1..=5).contains(&len) || length as u64 != len + 3 {
-            return None;
+    fn suffix(&self, at: usize) -> Option<u8> {
+        let target = at.checked_sub(self.apex)?;
+        let (mut label, mut mark) = (0, ZONE);
+        while label < target {
+            label += 1 + usize::from(*self.zone.get(label)?);
+            mark = mark.checked_add(1)?;
         }
-        let bits = 8 * (len + 1);
-        let pointer = ((eight >> bits) as u16).swap_bytes();
-        (pointer == self.known).then_some(lowercase(eight & ((1 << bits) - 1)))
+        (label == target && target < self.zone.len()).then_some(mark)
     }
 
-    /// Folds the name at `at`, or as much of it as stands before the zone's.
+    /// Folds the name at `at`, or as much of it as stands before the zone's or a name that this is in.
     #[inline]
-    fn fold(&self, digest: &mut Digest, octets: &[u8], mut at: usize) -> Option<()> {
-        let mut bound = at;
+    fn fold(&mut self, mut at: usize) -> Option<()> {
+        let octets = self.octets;
         for _ in 0..MAX_STEPS {
-            let len = *octets.get(at)?;
-            match len {
-                0 => {
-                    digest.add(0);
-                    return Some(());
-                }
-                1..=63 => {
-                    digest.add_lowercase(octets, at, 1 + usize::from(len))?;
-                    at += 1 + usize::from(len);
-                }
-                _ => {
-                    let pointer = pointer(octets, at)?;
-                    if pointer == self.known {
-                        digest.add(u64::MAX);
-                        return Some(());
-                    }
-                    at = target(pointer, bound)?;
-                    bound = at;
-                }
+            let end = behind_labels(octets, at)?;
+            let labels = octets.get(at..end)?;
+            if octets.get(end) == Some(&0) {
+                self.digest.add_labels(labels, ROOT);
+                return Some(());
             }
+            let target = target(pointer(octets, end)?, at)?;
+            let suffix = self.suffix(target);
+            self.digest.add_labels(labels, suffix.unwrap_or(ELSEWHERE));
+            if suffix.is_some() {
+                return Some(());
+            }
+            at = target;
         }
         None
     }
@@ -257,17 +281,23 @@ fn target(pointer: u16, bound: usize) -> Option<usize> {
     (target < bound).then_some(target)
 }
 
-/// The first octet behind the name at `at`.
+/// The first octet behind the labels of the name at `at`: the root's, or those of a pointer.
 #[inline]
-fn behind_name(octets: &[u8], mut at: usize) -> Option<usize> {
+fn behind_labels(octets: &[u8], mut at: usize) -> Option<usize> {
     loop {
         match *octets.get(at)? {
-            0 => return Some(at + 1),
             len @ 1..=63 => at += 1 + usize::from(len),
-            192.. => return Some(at + 2),
+            0 | 192.. => return Some(at),
             _ => return None,
         }
     }
+}
+
+/// The first octet behind the name at `at`.
+#[inline]
+fn behind_name(octets: &[u8], at: usize) -> Option<usize> {
+    let end = behind_labels(octets, at)?;
+    Some(end + if octets.get(end) == Some(&0) { 1 } else { 2 })
 }
 
 /// Whether the name at `at` is `name`, which is lower case.
@@ -296,97 +326,4 @@ fn is_name(octets: &[u8], mut at: usize, name: &[u8]) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::net::Ipv4Addr;
-
-    use super::*;
-
-    /// Owner, type, TTL and data.
-    type Wire<'a> = (&'a [u8], u16, u32, &'a [u8]);
-
-    /// A response about `name` in example.net with these records, as they are.
-    fn response(name: &[u8], sections: [&[Wire<'_>]; 3]) -> Vec<u8> {
-        let mut octets = vec![0, 7, 0x84, 0, 0, 1];
-        sections.iter().for_each(|records| octets.extend((records.len() as u16).to_be_bytes()));
-        octets.extend(name);
-        octets.extend([0, 1, 0, 1]);
-        for (owner, rrtype, ttl, data) in sections.into_iter().flatten() {
-            octets.extend(*owner);
-            octets.extend(rrtype.to_be_bytes());
-            octets.extend([0, 1]);
-            octets.extend(ttl.to_be_bytes());
-            octets.extend((data.len() as u16).to_be_bytes());
-            octets.extend(*data);
-        }
-        octets
-    }
-
-    const ZONE: &[u8] = b"\x07example\x03net\0";
-    const SERVER: Ipv6Addr = Ipv6Addr::LOCALHOST;
-
-    fn scan() -> Scan {
-        Scan::new([Ipv4Addr::new(192, 0, 2, 53).to_ipv6_mapped(), SERVER], 99)
-    }
-
-    #[test]
-    fn letters_are_lower_cased_and_nothing_else() {
-        for octet in 0..=255_u8 {
-            let all = lowercase(u64::from_le_bytes([octet; 8]));
-            assert_eq!(all, u64::from_le_bytes([octet.to_ascii_lowercase(); 8]));
-        }
-    }
-
-    #[test]
-    fn the_same_about_other_names_has_the_same_number() {
-        let mut scan = scan();
-        let mut look = |octets: &[u8]| (scan.look(SERVER, ZONE, octets).unwrap(), scan.ttls.clone());
-        // The zone is at octet 16 of the first message and at 20 of the second.
-        let of = |name: &[u8], zone: u8, host: &[u8], ttl: u32| {
-            let data = [host, &[0xc0, zone]].concat();
-            response(
-                name,
-                [&[], &[(&[0xc0, zone], NS, ttl, &data)], &[(&[0xc0, 12], A, 5, &[192, 0, 2, 54])]],
-            )
-        };
-        let first = look(&of(b"\x03www\x07example\x03net\0", 16, b"\x03ns1", 300));
-        assert_eq!(first.1, [300], "an address of nobody leads nowhere");
-        assert_eq!(look(&of(b"\x07a-b-c-d\x07eXample\x03nEt\0", 20, b"\x03Ns1", 299)), (first.0, vec![299]));
-        assert_ne!(look(&of(b"\x03www\x07example\x03net\0", 16, b"\x03ns2", 300)).0, first.0);
-        assert_ne!(look(&of(b"\x03www\x07example\x03net\0", 16, b"\x03ns1\x01x", 300)).0, first.0);
-        // Of a name below the zone, no NS set leads.
-        assert_eq!(look(&of(b"\x03www\x07example\x03net\0", 12, b"\x03ns1", 300)).1, [0_u32; 0]);
-    }
-
-    #[test]
-    fn addresses_of_servers_are_found_in_every_section() {
-        let mut scan = scan();
-        let address: Wire<'_> = (&[0xc0, 12], A, u32::MAX, &[192, 0, 2, 53]);
-        let six: Wire<'_> = (&[0xc0, 12], AAAA, 7, &SERVER.octets());
-        let name = b"\x03ns1\x07example\x03net\0";
-        let mut numbers = Vec::new();
-        for sections in
-            [[&[address][..], &[], &[]], [&[], &[address], &[]], [&[], &[], &[address]], [&[six], &[], &[]]]
-        {
-            numbers.push(scan.look(SERVER, ZONE, &response(name, sections)).unwrap());
-            assert_eq!(scan.ttls, [if sections[0] == [six] { 7 } else { MAX_TTL }]);
-        }
-        numbers
-            .push(scan.look(Ipv6Addr::UNSPECIFIED, ZONE, &response(name, [&[address], &[], &[]])).unwrap());
-        numbers.sort_unstable();
-        numbers.dedup();
-        assert_eq!(numbers.len(), 5, "section, type, content and server tell them apart");
-    }
-
-    #[test]
-    fn what_is_cut_or_leads_in_circles_is_not_read() {
-        let name = b"\x03www\x07example\x03net\0";
-        let circle = response(name, [&[], &[(&[0xc0, 16], NS, 1, b"\x01a\xc0\x2d")], &[]]);
-        assert_eq!(circle[0x2d..0x2f], [1, b'a'], "the pointer leads to its own name");
-        assert_eq!(scan().look(SERVER, ZONE, &circle), None);
-        let whole = response(name, [&[], &[(&[0xc0, 16], NS, 1, b"\x01a\xc0\x10"), (&[0], 41, 0, &[])], &[]]);
-        assert!(scan().look(SERVER, ZONE, &whole).is_some());
-        for end in 0..whole.len() {
-            assert_eq!(scan().look(SERVER, ZONE, &whole[..end]), None, "{end}");
-        }
-    }
-}
+mod tests;

@@ -32,7 +32,7 @@ pub(super) struct Shown(Vec<Entry>);
 
 impl Shown {
     /// A message was seen beside the server, in interval number `number`.
-    #[inline]
+    #[inline(never)]
     pub(super) fn message(&mut self, source: usize, number: u64, time: Timestamp) {
         self.count(source, number, |entry| {
             entry.messages += 1;

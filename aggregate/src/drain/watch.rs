@@ -42,6 +42,8 @@ struct Group {
     server: Ipv6Addr,
     /// What was asked, over the whole run.
     asked: Option<Asked>,
+    /// Whether any response was seen.
+    is_answered: bool,
     /// For rows.
     names: (Arc<str>, Arc<str>),
 }
@@ -108,6 +110,7 @@ impl Watch {
                     zone,
                     server,
                     asked: None,
+                    is_answered: false,
                     names: (Arc::clone(&migration_name), Arc::clone(&zone_name)),
                 }));
             }
@@ -141,14 +144,12 @@ impl Watch {
             let Some(watched) = watch.servers.get_mut(group.server) else { continue };
             let of = &mut watched.of;
             let at = of.iter().position(|of| of.migration == group.migration).unwrap_or_else(|| {
-                of.push(Of { migration: group.migration, zones: Vec::new() });
+                of.push(Of::new(group.migration, migration, group.server));
                 of.len() - 1
             });
             if let Some(of) = of.get_mut(at) {
-                let wire = name.wire();
-                let head = wire.first_chunk().map_or(0, |head| u64::from_ne_bytes(*head));
-                of.zones.push(OfZone { head, name: wire.into(), group: number as u32, zone });
-                of.zones.sort_by_key(|zone| std::cmp::Reverse(zone.name.len()));
+                of.zones.push(OfZone::new(name.wire(), number as u32, zone));
+                of.zones.sort_by_key(|zone| std::cmp::Reverse(zone.len()));
             }
         }
         watch.groups = groups;
@@ -176,7 +177,7 @@ impl Watch {
         client: impl FnOnce(Ipv6Addr) -> Ipv6Addr,
     ) -> bool {
         let server = observation.server.address;
-        let Self { servers, groups, zones, migrations, clients, keeps, intervals, .. } = self;
+        let Self { servers, groups, zones, clients, keeps, intervals, .. } = self;
         let Some(watched) = servers.get_mut(server) else { return false };
         if is_beside_server(observation.role) {
             if watched.sources.last() != Some(&source) {
@@ -191,24 +192,26 @@ impl Watch {
         let mut is_read = true;
         for (at, of) in watched.of.iter().enumerate() {
             let Some(zone) = of.zone_of(message.qname) else { continue };
-            let key = Key { group: zone.group, client: stored, role: observation.role, qtype: message.qtype };
+            let (role, qtype) = (observation.role, message.qtype);
+            let key = || Key { group: zone.group, client: stored, role, qtype };
             if message.is_response {
                 if let Some(intervals) = intervals {
-                    intervals.response(key, time);
+                    intervals.response(key(), time);
+                }
+                if let Some(group) = groups.get_mut(zone.group as usize) {
+                    group.is_answered = true;
                 }
                 // A zone of two migrations is looked at once.
-                let is_done = |before: &Of| {
-                    before.zone_of(message.qname).is_some_and(|before| before.zone == zone.zone)
-                };
-                let is_done = watched.of.get(..at).unwrap_or_default().iter().any(is_done);
+                let is_done = |of: &Of| of.zone_of(message.qname).is_some_and(|of| of.zone == zone.zone);
+                let is_done = at > 0 && watched.of.iter().take(at).any(is_done);
                 if let Some(zone) = zones.get_mut(zone.zone).filter(|_| !is_done) {
-                    is_read &= zone.rrsets.observe(server, observation.role, time, message.octets);
+                    is_read &= zone.rrsets.observe(server, role, time, message);
                 }
                 continue;
             }
             let is_recursive = message.facts.contains(Facts::RECURSION_DESIRED);
             if let Some(intervals) = intervals {
-                intervals.query(key, time, is_recursive);
+                intervals.query(key(), time, is_recursive);
             }
             if !*keeps {
                 continue;
@@ -216,17 +219,14 @@ impl Watch {
             let Some(group) = groups.get_mut(zone.group as usize) else { continue };
             let asked = group.asked.get_or_insert_with(|| Asked::new(STEP));
             let client = observation.client.address;
-            let Some(migration) = migrations.get(of.migration) else { continue };
-            if migration.is_apart(client) {
+            if of.is_apart(client) {
                 asked.apart += 1;
                 continue;
             }
             let room = *clients < MAX_CLIENTS;
-            *clients += usize::from(asked.count(client, time, message.qtype, is_recursive, room));
-            let is_past = migration.cutover.is_some_and(|cutover| time >= cutover);
-            if is_past && migration.is_old(server) {
-                let of = migration.zones.len() * migration.old.len();
-                asked.wants(of, client, message.qname, message.qtype, time);
+            *clients += usize::from(asked.count(client, time, qtype, is_recursive, room));
+            if time >= of.wanted_since {
+                asked.wants(of.places, client, message.qname, qtype, time);
             }
         }
         if !is_read && let Some(intervals) = intervals {
@@ -334,12 +334,17 @@ impl Watch {
         (0..self.migrations.len()).map(|number| self.evidence_of(number, sources)).collect()
     }
 
+    /// The number of a group's zone among those of all migrations.
+    fn zone_of(&self, group: &Group) -> Option<usize> {
+        self.zone_numbers.get(&(group.migration, group.zone)).copied()
+    }
+
     fn evidence_of(&self, number: usize, sources: &[String]) -> Evidence {
         let mut evidence = Evidence::default();
         for group in self.groups.iter().filter(|group| group.migration == number) {
             let key = (group.zone, group.server);
-            let zone = self.zone_numbers.get(&(number, group.zone)).and_then(|&zone| self.zones.get(zone));
-            let Some(Zone { rrsets, .. }) = zone else { continue };
+            let zone = self.zone_of(group);
+            let Some(Zone { rrsets, .. }) = zone.and_then(|zone| self.zones.get(zone)) else { continue };
             let of_server = |(server, time)| (server == group.server).then_some((key, time));
             evidence.unread.extend(rrsets.unread().filter_map(of_server));
             let of_server = rrsets.iter().filter(|(key, _)| key.server == group.server);
@@ -349,7 +354,9 @@ impl Watch {
             let Some(asked) = &group.asked else { continue };
             evidence.asked.insert(key, asked.clone());
             // Of a server whose responses were not captured at all nobody knows what it serves.
-            if let Some(last) = asked.last.filter(|_| !rrsets.has_answer_of(group.server)) {
+            let is_of_server = |of: &&Group| of.server == group.server && self.zone_of(of) == zone;
+            let is_answered = self.groups.iter().filter(is_of_server).any(|of| of.is_answered);
+            if let Some(last) = asked.last.filter(|_| !is_answered) {
                 evidence.unread.insert(key, last);
             }
         }

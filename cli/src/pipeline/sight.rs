@@ -34,8 +34,8 @@ pub struct Sight {
     spans: Vec<Span>,
     lost: Vec<(Span, &'static str)>,
     servers: HashSet<Ipv6Addr>,
-    /// Of those, the ones shown last, each at a place that its last bits say.
-    recent: [u128; 8],
+    /// Of those, the ones shown last, two at each place that a hash says.
+    recent: [[u128; 2]; 16],
 }
 
 /// One file with what is known of it at its end.
@@ -69,10 +69,17 @@ impl Sight {
     /// A frame was seen; `silence` are the nanoseconds that may pass without one.
     #[inline]
     pub fn frame(&mut self, time: Timestamp, silence: u64) {
-        if let Some(last) = self.spans.last_mut()
-            && join(last, (time, time), silence)
-        {
-            return;
+        if let Some(last) = self.spans.last_mut() {
+            // Nearly always, time goes on a little.
+            if let Some(since) = time.0.checked_sub(last.1.0)
+                && since <= silence
+            {
+                last.1 = time;
+                return;
+            }
+            if join(last, (time, time), silence) {
+                return;
+            }
         }
         self.begin(time, silence);
     }
@@ -106,14 +113,22 @@ impl Sight {
     /// A message from or to a server was seen, beside it.
     #[inline]
     pub fn server(&mut self, server: Ipv6Addr) {
+        // Servers of one site often end in the same bits, so that all bits have to tell.
         let bits = server.to_bits();
-        if let Some(recent) = self.recent.get_mut((bits % 8) as usize)
-            && *recent != bits
+        let place = (bits as u64 ^ (bits >> 64) as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 60;
+        if let Some(recent) = self.recent.get_mut(place as usize)
+            && !recent.contains(&bits)
         {
-            *recent = bits;
-            if self.servers.len() < MAX_SERVERS {
-                self.servers.insert(server);
-            }
+            let [latest, before] = recent;
+            *before = std::mem::replace(latest, bits);
+            self.show(server);
+        }
+    }
+
+    #[cold]
+    fn show(&mut self, server: Ipv6Addr) {
+        if self.servers.len() < MAX_SERVERS {
+            self.servers.insert(server);
         }
     }
 

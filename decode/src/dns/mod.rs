@@ -7,7 +7,7 @@
 mod name;
 mod record;
 
-use lowtide_proto::{Class, Cursor, Facts, Malformed, Message, NameBuf, Opcode, Qtype, Rcode};
+use lowtide_proto::{Class, Cursor, Facts, Malformed, Message, NameBuf, Opcode, Qtype, Rcode, server_bit};
 
 pub use name::read_name;
 pub use record::{Record, Records, Section};
@@ -88,6 +88,7 @@ pub fn read<'n>(octets: &'n [u8], wire_len: u32, qname: &'n mut NameBuf) -> Opti
         plain_question: None,
         zone_labels: None,
         zone_attempts: 0,
+        servers: 0,
     };
     let mut malformed = reading.sections(octets, cursor, &header, qname).err();
     if (octets.len() as u64) < u64::from(wire_len) {
@@ -105,6 +106,7 @@ pub fn read<'n>(octets: &'n [u8], wire_len: u32, qname: &'n mut NameBuf) -> Opti
         facts: reading.facts,
         udp_payload_size: reading.udp_payload_size,
         zone_labels: reading.zone_labels,
+        servers: reading.servers,
         size: wire_len,
         octets,
         malformed,
@@ -122,6 +124,7 @@ struct Reading {
     plain_question: Option<usize>,
     zone_labels: Option<u8>,
     zone_attempts: u8,
+    servers: u64,
 }
 
 impl Reading {
@@ -148,6 +151,7 @@ impl Reading {
         }
         if header.opcode() == Opcode::DSO {
             // TLVs, not records, stand behind the header (RFC 8490 §5.4).
+            self.servers = u64::MAX;
             return Ok(());
         }
 
@@ -156,6 +160,7 @@ impl Reading {
         let mut alias = false;
         for _ in 0..header.answers {
             let record = records.take_record(Section::Answer)?;
+            self.tell_servers(&record);
             alias |= matches!(record.rtype, Qtype::CNAME | Qtype::DNAME);
             answered |= record.rtype == self.qtype
                 || matches!(self.qtype, Qtype::ANY | Qtype::AXFR | Qtype::IXFR | Qtype::MAILA | Qtype::MAILB);
@@ -171,12 +176,19 @@ impl Reading {
                 has_soa |= record.rtype == Qtype::SOA;
                 delegated |= record.rtype == Qtype::NS;
                 self.learn_zone(octets, &record, qname);
+            } else {
+                self.tell_servers(&record);
             }
+        }
+        if delegated {
+            self.servers = u64::MAX;
         }
         for _ in 0..header.additionals {
             let record = records.take_record(Section::Additional)?;
             if record.rtype == Qtype::OPT {
                 self.opt(&record)?;
+            } else {
+                self.tell_servers(&record);
             }
         }
         self.facts.set(Facts::TRAILING_OCTETS, !records.rest().is_empty());
@@ -195,6 +207,17 @@ impl Reading {
             );
         }
         Ok(())
+    }
+
+    /// Says what a record may tell of name servers.
+    #[inline(always)]
+    fn tell_servers(&mut self, record: &Record<'_>) {
+        const TELLING: u64 = 1 << Qtype::A.0 | 1 << Qtype::NS.0 | 1 << Qtype::AAAA.0 | 1 << Qtype::DS.0;
+        // All other types are passed over by one look.
+        if record.rtype.0 < 64 && TELLING >> record.rtype.0 & 1 == 1 {
+            let is_address = matches!(record.rtype, Qtype::A | Qtype::AAAA);
+            self.servers |= if is_address { server_bit(record.rdata) } else { u64::MAX };
+        }
     }
 
     /// Reads the OPT record (RFC 6891 §6.1.2).

@@ -174,3 +174,28 @@ fn two_questions_are_keyed_by_the_first_and_trailing_octets_are_noticed() {
     octets.push(0);
     check(&octets, "www.example.org.", 0, Facts::MANY_QUESTIONS | Facts::TRAILING_OCTETS, None);
 }
+
+#[test]
+fn records_that_may_tell_of_name_servers_have_their_bits() {
+    let six = [[0x20; 15].as_slice(), &[0x85]].concat();
+    for section in 1..4 {
+        let of = |rtype: u16, rdata: &[u8]| {
+            let mut counts = [1, 0, 0, 0];
+            counts[section] = 1;
+            let mut octets = header(0x8400, counts);
+            question(&mut octets, WWW, 1);
+            record(&mut octets, &[0xc0, 12], rtype, 1, 60, rdata);
+            let mut name = NameBuf::new();
+            let message = read(&octets, octets.len() as u32, &mut name).expect("a header");
+            assert_eq!(message.malformed, None, "{section} {rtype}");
+            message.servers
+        };
+        assert_eq!(of(1, &[192, 0, 2, 53]), 1 << 53);
+        assert_eq!(of(28, &six), 1 << 5);
+        assert_eq!([of(2, &[0]), of(43, &[0; 36])], [u64::MAX; 2]);
+        // Among them the types that differ from those above by a multiple of 64.
+        for rtype in [5, 6, 15, 16, 46, 47, 48, 50, 65, 66, 92, 107, 257] {
+            assert_eq!(of(rtype, &[0; 24]), 0, "{rtype}");
+        }
+    }
+}

@@ -4,6 +4,8 @@ use hickory_proto::op::{Message, MessageType, OpCode};
 use hickory_proto::rr::rdata::{A, NS};
 use hickory_proto::rr::{Name, RData, Record};
 
+use lowtide_proto::{Class, Opcode, Qtype, Rcode};
+
 use super::*;
 
 const SERVER: Ipv6Addr = Ipv6Addr::LOCALHOST;
@@ -32,7 +34,23 @@ fn rrsets(width: Option<u64>) -> Rrsets {
 }
 
 fn see(rrsets: &mut Rrsets, role: Role, seconds: u64, octets: &[u8]) -> bool {
-    rrsets.observe(SERVER, role, Timestamp(seconds * SECOND), octets)
+    let message = Seen {
+        id: 7,
+        is_response: true,
+        opcode: Opcode::QUERY,
+        rcode: Rcode::NOERROR,
+        qname: lowtide_proto::Name::ROOT,
+        qtype: Qtype::A,
+        qclass: Class::IN,
+        facts: Facts::QUESTION,
+        udp_payload_size: 0,
+        zone_labels: None,
+        servers: u64::MAX,
+        size: 0,
+        octets,
+        malformed: None,
+    };
+    rrsets.observe(SERVER, role, Timestamp(seconds * SECOND), &message)
 }
 
 #[test]

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::net::Ipv6Addr;
 
-use lowtide_proto::Name;
+use lowtide_proto::{Name, Timestamp};
 
+use super::super::plan::{Migration, Prefix};
 use super::super::shown::Shown;
 
 /// A server that is watched.
@@ -27,14 +28,20 @@ pub(super) struct Of {
     pub(super) migration: usize,
     /// The zones, longest name first.
     pub(super) zones: Vec<OfZone>,
+    /// Since when it is counted what the server is asked for, which is to be left alone then; the end of time where it never is.
+    pub(super) wanted_since: Timestamp,
+    /// In how many places that is counted: zones and servers together.
+    pub(super) places: usize,
+    apart: Box<[Prefix]>,
 }
 
 /// A zone of a migration at one of its servers.
 #[derive(Clone, Debug)]
 pub(super) struct OfZone {
-    /// Its first eight octets, in which zones differ; 0 where it is shorter.
-    pub(super) head: u64,
-    pub(super) name: Box<[u8]>,
+    name: Box<[u8]>,
+    /// Its first eight octets, in which zones differ, and its last eight.
+    head: u64,
+    end: u64,
     /// Number of migration, zone and server together.
     pub(super) group: u32,
     /// Number of the zone among those of all migrations.
@@ -85,6 +92,23 @@ impl Watched {
 }
 
 impl Of {
+    pub(super) fn new(number: usize, migration: &Migration, server: Ipv6Addr) -> Self {
+        let cutover = migration.cutover.filter(|_| migration.is_old(server));
+        Self {
+            migration: number,
+            zones: Vec::new(),
+            wanted_since: cutover.unwrap_or(Timestamp(u64::MAX)),
+            places: migration.zones.len() * migration.old.len(),
+            apart: migration.set_apart.as_slice().into(),
+        }
+    }
+
+    /// Whether a client is set apart.
+    #[inline]
+    pub(super) fn is_apart(&self, client: Ipv6Addr) -> bool {
+        self.apart.iter().any(|prefix| prefix.contains(client))
+    }
+
     /// The longest zone that a name is in.
     #[inline]
     pub(super) fn zone_of(&self, name: Name<'_>) -> Option<&OfZone> {
@@ -92,21 +116,38 @@ impl Of {
     }
 }
 
+/// Eight octets of a name; 0 where it is shorter.
+#[inline]
+fn word(octets: Option<&[u8; 8]>) -> u64 {
+    octets.map_or(0, |octets| u64::from_ne_bytes(*octets))
+}
+
 impl OfZone {
+    pub(super) fn new(name: &[u8], group: u32, zone: usize) -> Self {
+        let (head, end) = (word(name.first_chunk()), word(name.last_chunk()));
+        Self { name: name.into(), head, end, group, zone }
+    }
+
+    pub(super) const fn len(&self) -> usize {
+        self.name.len()
+    }
+
     /// Whether a lower-cased name ends in the zone's, at a label.
     #[inline]
     pub(super) fn has(&self, name: Name<'_>) -> bool {
-        let Some(begin) = name.0.len().checked_sub(self.name.len()) else { return false };
-        let Some(tail) = name.0.get(begin..) else { return false };
-        let head = tail.first_chunk().map_or(0, |head| u64::from_ne_bytes(*head));
-        if head != self.head || *tail != *self.name {
+        let begin = name.0.len().wrapping_sub(self.name.len());
+        let Some((mut before, tail)) = name.0.split_at_checked(begin) else { return false };
+        if word(tail.first_chunk()) != self.head {
             return false;
         }
-        let mut at = 0;
-        while at < begin {
-            let Some(&len) = name.0.get(at) else { return false };
-            at += 1 + usize::from(len);
+        // Most zones' names are no longer than both ends.
+        if word(tail.last_chunk()) != self.end || (!matches!(tail.len(), 8..=16) && *tail != *self.name) {
+            return false;
         }
-        at == begin
+        while let Some((&len, rest)) = before.split_first() {
+            let Some(rest) = rest.get(usize::from(len)..) else { return false };
+            before = rest;
+        }
+        true
     }
 }

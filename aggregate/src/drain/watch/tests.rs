@@ -50,6 +50,7 @@ fn see(
         facts: if name == "?" { Facts::CUT } else { Facts::RECURSION_DESIRED },
         udp_payload_size: 0,
         zone_labels: None,
+        servers: u64::MAX,
         size: 0,
         octets: octets.unwrap_or_default(),
         malformed: None,
