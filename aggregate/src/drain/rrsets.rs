@@ -2,7 +2,7 @@
 //! section of every answer about a watched zone.
 //!
 //! Records are read with hickory-proto. Servers say the same again and again, so a message is read only when what it carries of these
-//! has not been seen lately ([`Scan`]): of all others times and TTLs are all that is new.
+//! has not been seen lately (`scan`): of all others times and TTLs are all that is new.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::BuildHasher;
