@@ -85,6 +85,7 @@ fn run_with(
                 udp_payload_size: 0,
                 zone_labels: None,
                 servers: 0,
+                delegation: lowtide_proto::Delegation::default(),
                 size: 40,
                 octets: &[],
                 malformed: None,

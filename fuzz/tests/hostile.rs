@@ -119,6 +119,7 @@ fn observe(pipeline: &mut Pipeline, seen: Seen<'_>) {
             udp_payload_size: 0,
             zone_labels: None,
             servers: 0,
+            delegation: lowtide_proto::Delegation::default(),
             size: 40,
             octets: &[],
             malformed: None,

@@ -15,6 +15,8 @@ pub mod time;
 pub use code::{Class, Opcode, Qtype, Rcode};
 pub use cursor::{Cursor, Short};
 pub use name::{Name, NameBuf};
-pub use observation::{Endpoint, Facts, Malformed, Message, Observation, Role, Transport, server_bit};
+pub use observation::{
+    Delegation, Endpoint, Facts, Malformed, Message, Observation, Role, Transport, server_bit,
+};
 pub use packet::{LinkType, Packet};
 pub use time::Timestamp;

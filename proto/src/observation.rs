@@ -304,15 +304,31 @@ pub struct Message<'a> {
     /// In authoritative answers, how many rightmost labels of `qname` name its zone, as the owner of an SOA or NS
     /// record says; `None` where the message does not tell.
     pub zone_labels: Option<u8>,
-    /// What its records may say of name servers: [`server_bit`] of the data of each A and AAAA record, all bits where there is an NS or
-    /// DS record. In a message that was read to its end, what has no bit in common with this is not there.
+    /// What its records may say of name servers: [`server_bit`] of the data of each A and AAAA record, all bits where there is a DS record,
+    /// or an NS record that is not in the authority section. In a message that was read to its end, what has no bit in common with this
+    /// and is not in [`Self::delegation`] is not there.
     pub servers: u64,
+    /// The NS records in its authority section.
+    pub delegation: Delegation,
     /// Octets of the message on the wire.
     pub size: u32,
     /// The message as it was read, without what was not captured of it.
     pub octets: &'a [u8],
     /// Why it could not be read to its end.
     pub malformed: Option<Malformed>,
+}
+
+/// The stretch of a message from the first NS record in its authority section to the last one there; empty where there is none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Delegation {
+    /// Offset of the first record's owner, octets from the message's beginning.
+    pub begin: u32,
+    /// Offset behind the last record's data; 0 where there is none.
+    pub end: u32,
+    /// How many records of the section stand before it.
+    pub before: u16,
+    /// Whether the first question's name stands in the message as it is, without a pointer.
+    pub is_plain: bool,
 }
 
 /// The bit in [`Message::servers`] that stands for an address, IPv4 or IPv6, by its last octet.

@@ -180,6 +180,14 @@ impl Client {
         self.qtypes |= type_bit(qtype);
     }
 
+    /// Says where that stands which its query at `time`, counted before, asked for, if that has a place.
+    #[inline]
+    pub(super) fn wants(&mut self, slot: Option<Slot>, time: Timestamp) {
+        if self.last == time {
+            self.wanted = slot;
+        }
+    }
+
     /// The types that it asked for, by name.
     pub fn types(&self) -> Vec<String> {
         let sweeping = (self.qtypes & SWEEPING != 0).then(|| "ANY, AXFR or IXFR".to_owned());

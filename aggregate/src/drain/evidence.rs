@@ -13,7 +13,7 @@ use super::client::Client;
 use super::cover::Cover;
 use super::rrsets::{RrsetKey, Served};
 use super::ttls::Ttls;
-use super::wanted::Wanted;
+use super::wanted::{Slot, Wanted};
 
 /// Steps of the time line of a server; past it they are widened twofold. It is a month of minutes.
 const MAX_STEPS: usize = 44_640;
@@ -120,8 +120,9 @@ impl Asked {
         }
     }
 
-    /// Counts a query; `room` says whether one more client may be kept. Whether one more is.
-    #[inline]
+    /// Counts a query; `room` says whether one more client may be kept, `wanted` where stands what it asked for, if that is counted. Whether
+    /// one more client is kept.
+    #[inline(always)]
     pub fn count(
         &mut self,
         client: Ipv6Addr,
@@ -129,13 +130,19 @@ impl Asked {
         qtype: Qtype,
         is_recursive: bool,
         room: bool,
+        wanted: Option<Slot>,
     ) -> bool {
         self.queries += 1;
-        self.first = Some(self.first.map_or(time, |first| first.min(time)));
-        self.last = Some(self.last.map_or(time, |last| last.max(time)));
+        if self.last.is_none_or(|last| last < time) {
+            self.last = Some(time);
+        }
+        if self.first.is_none_or(|first| first > time) {
+            self.first = Some(time);
+        }
         self.series.add(time, 1);
         if let Some(known) = self.clients.get_mut(&client) {
             known.count(time, qtype, is_recursive);
+            known.wants(wanted, time);
             return false;
         }
         if !room {
@@ -145,6 +152,7 @@ impl Asked {
         }
         let mut new = Client::new(client);
         new.count(time, qtype, is_recursive);
+        new.wants(wanted, time);
         self.clients.insert(client, new);
         true
     }
@@ -203,6 +211,7 @@ mod tests {
                     Qtype(1),
                     false,
                     kept < 100,
+                    None,
                 ));
             }
         }

@@ -171,7 +171,7 @@ mod tests {
         let mut evidence = Evidence::default();
         for &(server, second, qtype) in asked {
             let of = evidence.asked.entry((0, OLD[server])).or_insert_with(|| Asked::new(SECOND));
-            of.count(CLIENT, Timestamp(second * SECOND), Qtype(qtype), false, true);
+            of.count(CLIENT, Timestamp(second * SECOND), Qtype(qtype), false, true, None);
         }
         let client = &evidence.asked[&(0, OLD[0])].clients[&CLIENT];
         Habits::of(&migration, &evidence).class(client, None)

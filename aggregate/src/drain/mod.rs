@@ -25,6 +25,7 @@ pub mod residual;
 pub mod rows;
 pub mod rrsets;
 mod scan;
+mod served;
 mod shown;
 pub mod ttls;
 pub mod verdict;

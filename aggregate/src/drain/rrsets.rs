@@ -11,145 +11,21 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use hickory_proto::op::Message;
-use hickory_proto::rr::{RData, Record, RecordType};
+use hickory_proto::rr::{DNSClass, RData, Record, RecordType};
 use lowtide_proto::{Facts, Message as Seen, NameBuf, Role, Timestamp};
 
-use super::plan::SECOND;
 use super::rows::RrsetRow;
-use super::scan::Scan;
+use super::scan::{Scan, Stretch};
+use super::served::{AllKept, NONE};
 use super::ttls::Ttls;
+
+pub use super::served::{MAX_TTL, RrsetKey, Section, Served};
 
 /// What messages carry is remembered of so many; past it all is forgotten and read anew.
 const MAX_KNOWN: usize = 16_384;
 
-/// RRsets that are kept, of all servers and zones. What an operator serves is a handful.
-const MAX_RRSETS: usize = 16_384;
-
-/// TTLs above a week are not believed: resolvers do not either (RFC 8767 §4).
-pub const MAX_TTL: u32 = 7 * 86_400;
-
-/// Where in a message an RRset stood.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Section {
-    /// The answer section.
-    Answer,
-    /// The authority section.
-    Authority,
-    /// The additional section.
-    Additional,
-}
-
-impl Section {
-    /// The word in rows and reports.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Section::Answer => "answer",
-            Section::Authority => "authority",
-            Section::Additional => "additional",
-        }
-    }
-}
-
-/// Which RRset of which content, served by whom.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RrsetKey {
-    /// The server that gave it.
-    pub server: Ipv6Addr,
-    /// The owner name, lower case, final dot.
-    pub owner: String,
-    /// The record type.
-    pub rrtype: String,
-    /// The section.
-    pub section: Section,
-    /// The records in presentation form, sorted.
-    pub rdata: Vec<String>,
-}
-
-/// When and with which TTL it was served.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Served {
-    /// The lowest TTL, seconds.
-    pub ttl_min: u32,
-    /// The highest.
-    pub ttl_max: u32,
-    /// Until when a compliant cache may hold it: the latest of time served + TTL then.
-    pub horizon: Timestamp,
-    /// The last time that it was served with a higher TTL than the lowest of the latest answers; `None` = never.
-    pub higher_until: Option<Timestamp>,
-    /// Responses that carried it.
-    pub answers: u64,
-    /// The first of them.
-    pub first: Timestamp,
-    /// The last.
-    pub last: Timestamp,
-    /// The TTL of the last.
-    pub ttl: u32,
-}
-
-impl Served {
-    fn new(time: Timestamp, ttl: u32) -> Self {
-        Self {
-            ttl_min: ttl,
-            ttl_max: ttl,
-            horizon: horizon(time, ttl),
-            higher_until: None,
-            answers: 0,
-            first: time,
-            last: time,
-            ttl,
-        }
-    }
-
-    /// Adds what was counted of the same RRset apart from this, earlier or later.
-    pub fn merge(&mut self, other: &Self) {
-        let (earlier, later) = if other.last >= self.last { (&*self, other) } else { (other, &*self) };
-        let lowered = (later.ttl < earlier.ttl).then_some(earlier.last);
-        *self = Self {
-            ttl_min: self.ttl_min.min(other.ttl_min),
-            ttl_max: self.ttl_max.max(other.ttl_max),
-            horizon: self.horizon.max(other.horizon),
-            higher_until: self.higher_until.max(other.higher_until).max(lowered),
-            answers: self.answers + other.answers,
-            first: self.first.min(other.first),
-            last: later.last,
-            ttl: later.ttl,
-        };
-    }
-
-    fn add(&mut self, time: Timestamp, ttl: u32) {
-        if time >= self.last && ttl < self.ttl {
-            self.higher_until = Some(self.last);
-        }
-        self.answers += 1;
-        self.ttl_min = self.ttl_min.min(ttl);
-        self.ttl_max = self.ttl_max.max(ttl);
-        self.horizon = self.horizon.max(horizon(time, ttl));
-        self.first = self.first.min(time);
-        if time >= self.last {
-            self.last = time;
-            self.ttl = ttl;
-        }
-    }
-}
-
-fn horizon(time: Timestamp, ttl: u32) -> Timestamp {
-    Timestamp(time.0.saturating_add(u64::from(ttl) * SECOND))
-}
-
 /// The records of an RRset in a message: their texts, and which they are of those that lead to a server.
 type Records = (Vec<String>, Vec<u32>);
-
-/// No row.
-const NONE: u32 = u32::MAX;
-
-/// What was served in one interval.
-#[derive(Debug)]
-struct Open {
-    number: u64,
-    role: Role,
-    rrset: u32,
-    served: Served,
-}
 
 /// All that watched servers served of one watched zone.
 #[derive(Debug)]
@@ -157,22 +33,18 @@ pub struct Rrsets {
     zone: NameBuf,
     scan: Scan,
     keys: HashMap<RrsetKey, u32, RandomState>,
-    served: Vec<(RrsetKey, Served)>,
+    kept: AllKept,
     /// By what messages carry: the RRset of each record that leads to a server, with the record's number, by RRset.
     known: HashMap<u64, Box<[(u32, u32)]>, RandomState>,
+    /// By what stands from the first to the last NS record in messages' authority sections: the RRsets with their TTLs.
+    stretches: HashMap<u64, Box<[(u32, u32)]>, RandomState>,
+    seed: foldhash::quality::RandomState,
+    /// The RRsets of the message that was read last, with their TTLs.
+    found: Vec<(u32, u32)>,
     /// The last response of each server that could not be read, if there was one.
     unread: Vec<(Ipv6Addr, Timestamp)>,
-    /// As `served`: with which TTLs.
-    ttls: Vec<Ttls>,
     /// RRsets beyond the bound, in responses.
     pub left_out: u64,
-    /// Nanoseconds of an interval, when rows are made.
-    width: Option<u64>,
-    open: Vec<Open>,
-    /// By RRset, its row last counted in.
-    recent: Vec<u32>,
-    /// The others, by interval.
-    rows: HashMap<(u64, Role, u32), u32, RandomState>,
 }
 
 impl Rrsets {
@@ -183,25 +55,25 @@ impl Rrsets {
             zone,
             scan: Scan::new(servers, RandomState::default().hash_one(0)),
             keys: HashMap::default(),
-            served: Vec::new(),
-            ttls: Vec::new(),
+            kept: AllKept::new(width),
             known: HashMap::default(),
+            stretches: HashMap::default(),
+            seed: foldhash::quality::RandomState::default(),
+            found: Vec::new(),
             unread: Vec::new(),
             left_out: 0,
-            width,
-            open: Vec::new(),
-            recent: Vec::new(),
-            rows: HashMap::default(),
         }
     }
 
     /// Reads a response of a watched server about a name in the zone; whether it could be read to its end.
-    #[inline]
+    #[inline(never)]
     pub fn observe(&mut self, server: Ipv6Addr, role: Role, time: Timestamp, message: &Seen<'_>) -> bool {
-        // Of most responses the decoder knows that none of their records leads to a server.
-        let is_whole = message.malformed.is_none() && !message.facts.contains(Facts::CUT);
-        let is_told = is_whole && message.servers & self.scan.bits == 0;
-        let is_read = is_told || self.look(server, role, time, message.octets);
+        let is_told = message.malformed.is_none() && !message.facts.contains(Facts::CUT);
+        let is_read = if !is_told || message.servers & self.scan.bits != 0 {
+            self.look(server, role, time, message.octets)
+        } else {
+            message.delegation.end == 0 || self.look_at_stretch(server, role, time, message)
+        };
         if !is_read {
             self.lose(server, time);
         }
@@ -216,8 +88,28 @@ impl Rrsets {
         }
     }
 
+    /// The same of a message in which only NS records in the authority section may lead to a server.
+    #[inline]
+    fn look_at_stretch(&mut self, server: Ipv6Addr, role: Role, time: Timestamp, message: &Seen<'_>) -> bool {
+        let stretch = Stretch::of(self.zone.wire(), message);
+        let number = stretch.as_ref().map(|stretch| stretch.number(server, &self.seed));
+        if let Some(found) = number.and_then(|number| self.stretches.get(&number)) {
+            return self.kept.serve(found, role, time);
+        }
+        let is_read = self.look(server, role, time, message.octets);
+        let stands_alone = || stretch.is_some_and(|stretch| stretch.stands_alone(self.zone.wire()));
+        if let Some(number) = number.filter(|_| is_read && stands_alone()) {
+            if self.stretches.len() >= MAX_KNOWN {
+                self.stretches.clear();
+            }
+            self.stretches.insert(number, self.found.as_slice().into());
+        }
+        is_read
+    }
+
     #[inline(never)]
     fn look(&mut self, server: Ipv6Addr, role: Role, time: Timestamp, octets: &[u8]) -> bool {
+        self.found.clear();
         match self.scan.look(server, self.zone.wire(), octets) {
             Some(_) if self.scan.ttls.is_empty() => true,
             Some(number) => self.served(number, server, role, time, octets),
@@ -226,60 +118,33 @@ impl Rrsets {
     }
 
     fn served(&mut self, number: u64, server: Ipv6Addr, role: Role, time: Timestamp, octets: &[u8]) -> bool {
-        let found = match self.known.get(&number) {
-            Some(found) => found,
+        let known = match self.known.get(&number) {
+            Some(known) => known,
             None => {
-                let Some(found) = self.read(server, time, octets) else { return false };
+                let Some(known) = self.read(server, time, octets) else { return false };
                 if self.known.len() >= MAX_KNOWN {
                     self.known.clear();
                 }
-                self.known.entry(number).or_insert(found)
+                self.known.entry(number).or_insert(known)
             }
         };
-        let (scan, all_ttls, open, rows) = (&self.scan, &mut self.ttls, &mut self.open, &mut self.rows);
-        let (served, recent) = (&mut self.served, &mut self.recent);
-        let mut is_whole = true;
-        for records in found.chunk_by(|one, other| one.0 == other.0) {
+        for records in known.chunk_by(|one, other| one.0 == other.0) {
             let Some(&(rrset, _)) = records.first() else { continue };
-            let ttls = records.iter().filter_map(|&(_, at)| scan.ttls.get(at as usize));
+            let ttls = records.iter().filter_map(|&(_, at)| self.scan.ttls.get(at as usize));
             // RFC 2181 §5.2: where TTLs of an RRset differ, the lowest holds.
-            let ttl = ttls.copied().min().unwrap_or_default();
-            let Some((_, all)) = served.get_mut(rrset as usize) else {
-                is_whole = false;
-                continue;
-            };
-            all.add(time, ttl);
-            if let Some(ttls) = all_ttls.get_mut(rrset as usize) {
-                ttls.add(time, ttl);
-            }
-            let Some(width) = self.width else { continue };
-            let Some(recent) = recent.get_mut(rrset as usize) else { continue };
-            let is_row = |row: &Open| {
-                let is_in = time.0.wrapping_sub(row.number.saturating_mul(width)) < width;
-                row.rrset == rrset && row.role == role && is_in
-            };
-            if !open.get(*recent as usize).is_some_and(is_row) {
-                let number = time.0 / width;
-                *recent = *rows.entry((number, role, rrset)).or_insert_with(|| {
-                    open.push(Open { number, role, rrset, served: Served::new(time, ttl) });
-                    (open.len() - 1) as u32
-                });
-            }
-            if let Some(row) = open.get_mut(*recent as usize) {
-                row.served.add(time, ttl);
-            }
+            self.found.push((rrset, ttls.copied().min().unwrap_or_default()));
         }
-        is_whole
+        self.kept.serve(&self.found, role, time)
     }
 
     /// All RRsets, in order of appearance.
-    pub fn iter(&self) -> impl Iterator<Item = &(RrsetKey, Served)> {
-        self.served.iter()
+    pub fn iter(&self) -> impl Iterator<Item = (&RrsetKey, &Served)> {
+        self.kept.iter().map(|kept| (&kept.key, &kept.served))
     }
 
     /// With which TTLs each was served, in the same order.
     pub fn ttls(&self) -> impl Iterator<Item = (&RrsetKey, &Ttls)> {
-        self.served.iter().map(|(key, _)| key).zip(&self.ttls)
+        self.kept.iter().map(|kept| (&kept.key, &kept.ttls))
     }
 
     /// Servers with responses that could not be read to their end, as where the snap length cut them, and the last time of that.
@@ -289,43 +154,26 @@ impl Rrsets {
 
     /// Rows that wait to be handed out.
     pub const fn rows(&self) -> usize {
-        self.open.len()
+        self.kept.rows()
     }
 
     /// Whether no more RRset can be kept.
     pub const fn is_full(&self) -> bool {
-        self.served.len() >= MAX_RRSETS
+        self.kept.is_full()
     }
 
     /// Forgets what was served; what is served from now on is as new. There must be no row that waits.
     pub fn forget(&mut self) {
-        if self.open.is_empty() {
+        if self.kept.forget() {
             self.keys.clear();
-            self.served.clear();
             self.known.clear();
-            self.recent.clear();
-            self.ttls.clear();
+            self.stretches.clear();
         }
     }
 
     /// Hands out the rows of intervals that began before `moment`, in no order; `zone` is the zone's name.
     pub fn close(&mut self, moment: Timestamp, zone: &Arc<str>) -> Vec<RrsetRow> {
-        let Some(width) = self.width else { return Vec::new() };
-        let start = |row: &Open| Timestamp(row.number.saturating_mul(width));
-        let (closed, open) = std::mem::take(&mut self.open).into_iter().partition(|row| start(row) < moment);
-        self.open = open;
-        self.rows.clear();
-        self.recent.iter_mut().for_each(|recent| *recent = NONE);
-        for (at, row) in self.open.iter().enumerate() {
-            self.rows.insert((row.number, row.role, row.rrset), at as u32);
-        }
-        let row = |row: Open| {
-            let (rrset, _) = self.served.get(row.rrset as usize)?;
-            let (start, zone, rrset) = (start(&row), Arc::clone(zone), rrset.clone());
-            Some(RrsetRow { start, role: row.role, zone, rrset, served: row.served })
-        };
-        let closed: Vec<Open> = closed;
-        closed.into_iter().filter_map(row).collect()
+        self.kept.close(moment, zone)
     }
 
     #[cold]
@@ -358,19 +206,19 @@ impl Rrsets {
             let key = RrsetKey { server, owner, rrtype: rrtype.to_string(), section, rdata };
             let at = match self.keys.get(&key) {
                 Some(&at) => at,
-                None if self.is_full() => {
-                    self.left_out += 1;
-                    NONE
-                }
                 None => {
                     let ttls = numbers.iter().filter_map(|&at| self.scan.ttls.get(at as usize));
                     let ttl = ttls.copied().min().unwrap_or_default();
-                    let at = self.served.len() as u32;
-                    self.keys.insert(key.clone(), at);
-                    self.served.push((key, Served::new(time, ttl)));
-                    self.recent.push(NONE);
-                    self.ttls.push(Ttls::new(time, ttl));
-                    at
+                    match self.kept.add(key.clone(), time, ttl) {
+                        Some(at) => {
+                            self.keys.insert(key, at);
+                            at
+                        }
+                        None => {
+                            self.left_out += 1;
+                            NONE
+                        }
+                    }
                 }
             };
             rrsets.extend(numbers.into_iter().map(|number| (at, number)));
@@ -381,6 +229,9 @@ impl Rrsets {
 
     /// Owner and data of a record that can lead to a server: the zone's NS and DS, addresses of watched servers.
     fn leading(&self, record: &Record) -> Option<(String, String)> {
+        if record.dns_class != DNSClass::IN {
+            return None;
+        }
         let owner = record.name.to_lowercase().to_ascii();
         let is_apex = || NameBuf::parse(&owner).is_ok_and(|name| name.as_name().is_same(self.zone.as_name()));
         let text = match (&record.data, record.record_type()) {

@@ -3,12 +3,15 @@
 //! Servers say the same again and again, about ever other names. So records are not parsed here: they are found, and their
 //! content is folded into one number, by which it is known again. Nothing is copied and nothing is kept.
 
+mod stretch;
+
 use std::net::{IpAddr, Ipv6Addr};
 use std::ops::Range;
 
 use lowtide_proto::{Name, server_bit};
 
-use super::rrsets::MAX_TTL;
+use super::served::MAX_TTL;
+pub(super) use stretch::Stretch;
 
 const A: u16 = 1;
 const NS: u16 = 2;
@@ -17,6 +20,9 @@ const DS: u16 = 43;
 
 /// By bits, the types of records that can lead to a server.
 const LEADING: u64 = 1 << A | 1 << NS | 1 << AAAA | 1 << DS;
+
+/// The class of the Internet.
+const IN: [u8; 2] = [0, 1];
 
 /// What is in the place of a label's length behind the last one: no label is so long. The root; a pointer to labels that follow; a pointer to
 /// the zone's name, or past so many of its labels.
@@ -143,12 +149,12 @@ impl Scan {
                 0 => at + 1,
                 _ => behind_name(octets, at)?,
             };
-            let &[t0, t1, _, _, ref ttl @ .., l0, l1] = octets.get(fixed..)?.first_chunk::<10>()?;
+            let &[t0, t1, c0, c1, ref ttl @ .., l0, l1] = octets.get(fixed..)?.first_chunk::<10>()?;
             let data = fixed + 10;
             at = data + usize::from(u16::from_be_bytes([l0, l1]));
             let rrtype = u16::from_be_bytes([t0, t1]);
             // All others are passed over by one look.
-            if rrtype < 64 && LEADING >> rrtype & 1 == 1 {
+            if rrtype < 64 && LEADING >> rrtype & 1 == 1 && [c0, c1] == IN {
                 let section = u64::from(record >= authority) + u64::from(record >= additional);
                 if self.leads(&mut found, section, rrtype, owner, data..at)? {
                     self.ttls.push(u32::from_be_bytes(*ttl).min(MAX_TTL));

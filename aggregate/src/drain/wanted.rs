@@ -1,11 +1,11 @@
 //! What is still asked of an old server since the cutover: names and types, the heavy ones of any number.
 //!
-//! Space-Saving (Metwally et al. 2005): when the table is full, a new name takes the place of that which was asked least, and
-//! its rank with it. So a name with more than one in 1,024 of all queries is always there. What is told of a name is what was counted
-//! since it came in, so that names and all others add up to the total exactly.
+//! Space-Saving (Metwally et al. 2005) behind a filter (Homem and Carvalho 2010): when the table is full, names without a place are counted
+//! in cells, several in one, and one whose cell is above the lowest rank in the table takes the place of the name that has it. So a name with
+//! more than one in 1,024 of all queries is always there, and most rare ones cost no more than a look at their cell. What is told of a
+//! name is what was counted since it came in, so that names and all others add up to the total exactly.
 
 use std::hash::BuildHasher;
-use std::net::Ipv6Addr;
 use std::num::NonZeroU32;
 
 use foldhash::fast::RandomState;
@@ -24,6 +24,9 @@ const MAX_ALL: usize = 256 * MAX_NAMES;
 
 /// Names that each has all the same.
 const MIN_NAMES: usize = 64;
+
+/// Cells of names without a place, for each place; all of a table take 16 KiB.
+const CELLS: usize = 4;
 
 /// Names that are told.
 const MAX_TOLD: usize = 100;
@@ -44,7 +47,7 @@ pub struct WantedName {
     pub qtype: Qtype,
     /// Queries since it came into the table; before that there were [`Self::missed`] at most.
     pub queries: u64,
-    /// Queries of others before it in its place.
+    /// Queries in its cell before.
     pub missed: u64,
     /// The last of its queries.
     pub last: Timestamp,
@@ -61,6 +64,8 @@ pub struct Wanted {
     ranks: Vec<u64>,
     index: HashTable<u16>,
     hasher: RandomState,
+    /// By hash, at most so many queries had each name without a place.
+    cells: Vec<u32>,
     /// Places whose rank was the lowest when they were looked for, and that rank.
     lowest: Vec<u16>,
     rank: u64,
@@ -76,6 +81,7 @@ impl Wanted {
             ranks: Vec::new(),
             index: HashTable::new(),
             hasher: RandomState::default(),
+            cells: Vec::new(),
             lowest: Vec::new(),
             rank: 0,
             queries: 0,
@@ -104,8 +110,26 @@ impl Wanted {
         Some(Slot { number, tenant: name.tenant })
     }
 
-    /// Gives a name a place: a new one, or that of the name which was asked least.
+    /// Whether the cell of a name counts its query, which then has no place.
+    #[inline]
+    fn is_passed(&mut self, hash: u64) -> bool {
+        let rank = self.rank;
+        let last = self.cells.len().wrapping_sub(1);
+        self.cells.get_mut(hash as usize & last).is_some_and(|cell| {
+            let is_low = u64::from(*cell) < rank;
+            *cell += u32::from(is_low);
+            is_low
+        })
+    }
+
+    /// Gives a name a place: a new one, or that of the name which was asked least; `None` where that was asked for more often.
+    #[inline]
     fn admit(&mut self, qname: Name<'_>, qtype: Qtype, hash: u64) -> Option<u16> {
+        if self.is_passed(hash) { None } else { self.place(qname, qtype, hash) }
+    }
+
+    #[inline(never)]
+    fn place(&mut self, qname: Name<'_>, qtype: Qtype, hash: u64) -> Option<u16> {
         let number = if self.names.len() < self.max {
             let number = u16::try_from(self.names.len()).ok()?;
             self.names.push(WantedName {
@@ -120,9 +144,21 @@ impl Wanted {
             self.ranks.push(0);
             number
         } else {
+            if self.cells.is_empty() {
+                self.cells = vec![0; (CELLS * self.max).next_power_of_two()];
+            }
             let number = self.least()?;
-            let rank = self.ranks.get(usize::from(number)).copied()?;
+            // The lowest rank may be a higher one by now.
+            if self.is_passed(hash) {
+                self.lowest.push(number);
+                return None;
+            }
+            let rank = self.rank;
             let name = self.names.get_mut(usize::from(number))?;
+            let last = self.cells.len() - 1;
+            if let Some(cell) = self.cells.get_mut(name.hash as usize & last) {
+                *cell = (*cell).max(u32::try_from(rank).unwrap_or(u32::MAX));
+            }
             if let Ok(entry) = self.index.find_entry(name.hash, |&other| other == number) {
                 entry.remove();
             }
@@ -195,19 +231,16 @@ impl Wanted {
 }
 
 impl Asked {
-    /// Counts what a client asked for since the cutover, of one of so many servers and zones; its query was counted before.
-    pub fn wants(&mut self, of: usize, client: Ipv6Addr, qname: Name<'_>, qtype: Qtype, time: Timestamp) {
-        let slot = self.wanted.get_or_insert_with(|| Box::new(Wanted::new(of))).count(qname, qtype, time);
-        if let Some(client) = self.clients.get_mut(&client)
-            && client.last <= time
-        {
-            client.wanted = slot;
-        }
+    /// Counts what was asked for since the cutover, of one of so many servers and zones; where that stands now.
+    pub fn wants(&mut self, of: usize, qname: Name<'_>, qtype: Qtype, time: Timestamp) -> Option<Slot> {
+        self.wanted.get_or_insert_with(|| Box::new(Wanted::new(of))).count(qname, qtype, time)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv6Addr;
+
     use lowtide_proto::NameBuf;
 
     use super::*;
@@ -304,8 +337,9 @@ mod tests {
         for (time, text, qtype) in
             [(5, "b.corp.example", 28), (9, "a.corp.example", 1), (7, "c.corp.example", 2)]
         {
-            asked.count(Ipv6Addr::LOCALHOST, Timestamp(time), Qtype(qtype), false, true);
-            asked.wants(1, Ipv6Addr::LOCALHOST, name(text).as_name(), Qtype(qtype), Timestamp(time));
+            let (qtype, time) = (Qtype(qtype), Timestamp(time));
+            let slot = asked.wants(1, name(text).as_name(), qtype, time);
+            asked.count(Ipv6Addr::LOCALHOST, time, qtype, false, true, slot);
         }
         let wanted = asked.wanted.as_deref().unwrap();
         let last = asked.clients[&Ipv6Addr::LOCALHOST].wanted.and_then(|slot| wanted.at(slot)).unwrap();

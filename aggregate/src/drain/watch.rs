@@ -141,15 +141,16 @@ impl Watch {
                 }
             };
             watch.zone_numbers.insert((group.migration, group.zone), zone);
-            let Some(watched) = watch.servers.get_mut(group.server) else { continue };
+            let Some((at, place)) = watch.servers.find(group.server) else { continue };
+            place.unanswered += 1;
+            let Some(watched) = watch.servers.all.get_mut(at) else { continue };
             let of = &mut watched.of;
             let at = of.iter().position(|of| of.migration == group.migration).unwrap_or_else(|| {
                 of.push(Of::new(group.migration, migration, group.server));
                 of.len() - 1
             });
             if let Some(of) = of.get_mut(at) {
-                of.zones.push(OfZone::new(name.wire(), number as u32, zone));
-                of.zones.sort_by_key(|zone| std::cmp::Reverse(zone.len()));
+                of.add(OfZone::new(name.wire(), number as u32, zone as u32));
             }
         }
         watch.groups = groups;
@@ -168,82 +169,129 @@ impl Watch {
     }
 
     /// The same, with another time than the message's own, and with what becomes of its client's address before it is stored.
-    #[inline]
+    #[inline(always)]
     pub fn observe_as(
         &mut self,
         source: usize,
         observation: &Observation<'_>,
         time: Timestamp,
-        client: impl FnOnce(Ipv6Addr) -> Ipv6Addr,
+        stored: impl FnOnce(Ipv6Addr) -> Ipv6Addr,
     ) -> bool {
-        let server = observation.server.address;
-        let Self { servers, groups, zones, clients, keeps, intervals, .. } = self;
-        let Some(watched) = servers.get_mut(server) else { return false };
-        if is_beside_server(observation.role) {
-            if watched.sources.last() != Some(&source) {
-                watched.shown_by(source);
-            }
-            if let Some(intervals) = intervals {
-                watched.shown.message(source, intervals.number(time), time);
-            }
+        let Some((at, place)) = self.servers.find(observation.server.address) else { return false };
+        let is_recorded = self.intervals.is_some();
+        let is_answered = place.unanswered == 0;
+        if (place.source != source || is_recorded) && is_beside_server(observation.role) {
+            self.show(observation.server.address, source, time);
         }
+        if !observation.message.is_response {
+            self.query(at, source, observation, time, stored);
+        } else if is_recorded || !is_answered || self.servers.may_lead(observation.message) {
+            // Nearly all responses lead nowhere; without rows there is nothing to be counted of them.
+            self.response(at, source, observation, time, stored);
+        }
+        true
+    }
+
+    /// A source shows a server from beside it.
+    #[inline(never)]
+    fn show(&mut self, server: Ipv6Addr, source: usize, time: Timestamp) {
+        let Some((at, place)) = self.servers.find(server) else { return };
+        if place.source != source {
+            self.servers.show(server, source);
+        }
+        if let (Some(intervals), Some(watched)) = (&mut self.intervals, self.servers.all.get_mut(at)) {
+            watched.shown.message(source, intervals.number(time), time);
+        }
+    }
+
+    #[inline(never)]
+    fn query(
+        &mut self,
+        at: usize,
+        source: usize,
+        observation: &Observation<'_>,
+        time: Timestamp,
+        stored: impl FnOnce(Ipv6Addr) -> Ipv6Addr,
+    ) {
+        let Self { servers, groups, clients, keeps, intervals, .. } = self;
+        let Some(watched) = servers.all.get(at) else { return };
         let message = observation.message;
-        let stored = client(observation.client.address);
-        let mut is_read = true;
-        for (at, of) in watched.of.iter().enumerate() {
+        let (client, qtype) = (observation.client.address, message.qtype);
+        let is_recursive = message.facts.contains(Facts::RECURSION_DESIRED);
+        let stored = if intervals.is_some() { stored(client) } else { client };
+        for of in &watched.of {
             let Some(zone) = of.zone_of(message.qname) else { continue };
-            let (role, qtype) = (observation.role, message.qtype);
-            let key = || Key { group: zone.group, client: stored, role, qtype };
-            if message.is_response {
-                if let Some(intervals) = intervals {
-                    intervals.response(key(), time);
-                }
-                if let Some(group) = groups.get_mut(zone.group as usize) {
-                    group.is_answered = true;
-                }
-                // A zone of two migrations is looked at once.
-                let is_done = |of: &Of| of.zone_of(message.qname).is_some_and(|of| of.zone == zone.zone);
-                let is_done = at > 0 && watched.of.iter().take(at).any(is_done);
-                if let Some(zone) = zones.get_mut(zone.zone).filter(|_| !is_done) {
-                    is_read &= zone.rrsets.observe(server, role, time, message);
-                }
-                continue;
-            }
-            let is_recursive = message.facts.contains(Facts::RECURSION_DESIRED);
             if let Some(intervals) = intervals {
-                intervals.query(key(), time, is_recursive);
+                let key = Key { group: zone.group, client: stored, role: observation.role, qtype };
+                intervals.query(key, time, is_recursive);
             }
             if !*keeps {
                 continue;
             }
             let Some(group) = groups.get_mut(zone.group as usize) else { continue };
             let asked = group.asked.get_or_insert_with(|| Asked::new(STEP));
-            let client = observation.client.address;
             if of.is_apart(client) {
                 asked.apart += 1;
                 continue;
             }
+            let is_wanted = time >= of.wanted_since;
+            let wanted = is_wanted.then(|| asked.wants(of.places, message.qname, qtype, time)).flatten();
             let room = *clients < MAX_CLIENTS;
-            *clients += usize::from(asked.count(client, time, qtype, is_recursive, room));
-            if time >= of.wanted_since {
-                asked.wants(of.places, client, message.qname, qtype, time);
+            *clients += usize::from(asked.count(client, time, qtype, is_recursive, room, wanted));
+        }
+        if is_without_name(message) {
+            self.unread(at, source, time);
+        }
+    }
+
+    #[inline(never)]
+    fn response(
+        &mut self,
+        at: usize,
+        source: usize,
+        observation: &Observation<'_>,
+        time: Timestamp,
+        stored: impl FnOnce(Ipv6Addr) -> Ipv6Addr,
+    ) {
+        let Self { servers, groups, zones, intervals, .. } = self;
+        let Some(watched) = servers.all.get_mut(at) else { return };
+        let Observation { role, message, .. } = *observation;
+        let client = stored(observation.client.address);
+        let (mut is_read, mut answered) = (true, 0);
+        for (number, of) in watched.of.iter().enumerate() {
+            let Some(zone) = of.zone_of(message.qname) else { continue };
+            if let Some(intervals) = intervals {
+                let key = Key { group: zone.group, client, role, qtype: message.qtype };
+                intervals.response(key, time);
+            }
+            if let Some(group) = groups.get_mut(zone.group as usize)
+                && !std::mem::replace(&mut group.is_answered, true)
+            {
+                answered += 1;
+            }
+            // A zone of two migrations is looked at once.
+            let is_it = |of: &Of| of.zone_of(message.qname).is_some_and(|of| of.zone == zone.zone);
+            let is_done = number > 0 && watched.of.iter().take(number).any(is_it);
+            if let Some(zone) = zones.get_mut(zone.zone as usize).filter(|_| !is_done) {
+                is_read &= zone.rrsets.observe(watched.address, role, time, message);
             }
         }
         if !is_read && let Some(intervals) = intervals {
             watched.shown.unread_response(source, intervals.number(time));
         }
-        if is_without_name(message) {
-            if let Some(intervals) = intervals {
-                watched.shown.unread_query(source, intervals.number(time));
-            }
-            self.unread(source, time);
+        if answered > 0
+            && let Some((_, place)) = servers.find(observation.server.address)
+        {
+            place.unanswered = place.unanswered.saturating_sub(answered);
         }
-        true
     }
 
-    /// A query of source number `source` could not be read: whom and what it asked is not known.
+    /// A query of source number `source` to a server could not be read: for which name it asked is not known.
     #[cold]
-    fn unread(&mut self, source: usize, time: Timestamp) {
+    fn unread(&mut self, at: usize, source: usize, time: Timestamp) {
+        if let (Some(intervals), Some(watched)) = (&mut self.intervals, self.servers.all.get_mut(at)) {
+            watched.shown.unread_query(source, intervals.number(time));
+        }
         if !self.keeps {
             return;
         }
@@ -258,17 +306,25 @@ impl Watch {
         }
     }
 
+    /// Which sources, by number, showed which of the servers from beside them.
+    pub fn shown(&self) -> impl Iterator<Item = (usize, Ipv6Addr)> {
+        self.servers
+            .all
+            .iter()
+            .flat_map(|watched| watched.sources.iter().map(|&source| (source, watched.address)))
+    }
+
     /// Whether so many rows wait that they are to be handed out before the end of their interval.
     pub fn is_full(&self) -> bool {
         let asked = self.intervals.as_ref().map_or(0, Intervals::rows);
         let served: usize = self.zones.iter().map(|zone| zone.rrsets.rows()).sum();
-        asked + served > MAX_OPEN || self.servers.0.iter().any(|server| server.shown.is_full())
+        asked + served > MAX_OPEN || self.servers.all.iter().any(|server| server.shown.is_full())
     }
 
     /// Adds to coverage what the sources showed of the servers since this was last asked, and what of it could not be read.
     pub fn cover(&mut self, coverage: &mut Coverage) {
         let Some(width) = self.intervals.as_ref().map(Intervals::width) else { return };
-        for watched in &mut self.servers.0 {
+        for watched in &mut self.servers.all {
             watched.shown.take(watched.address, width).for_each(|row| coverage.absorb(row));
         }
     }
@@ -360,7 +416,7 @@ impl Watch {
                 evidence.unread.insert(key, last);
             }
         }
-        for watched in &self.servers.0 {
+        for watched in &self.servers.all {
             for name in watched.sources.iter().filter_map(|&source| sources.get(source)) {
                 evidence.cover.watches(name, watched.address);
             }

@@ -228,17 +228,16 @@ impl Read {
                 Record::Packet(packet) => self.decoder.packet(&packet, &mut self.tally),
                 Record::Dnstap(frame) => self.decoder.dnstap(&frame, &mut self.tally),
             }
-            let (mut is_full, mut unreadable) = (false, 0);
-            if let Some(witness) = &mut self.tally.witness {
-                unreadable = witness.frame(last, &self.decoder);
-                is_full = frames.is_multiple_of(LOOK_FRAMES) && witness.watch.is_full();
-            }
+            let witness = self.tally.witness.as_mut();
+            let unreadable = witness.map_or(0, |witness| witness.frame(last, &self.decoder));
             if let Some((coverage, _)) = &mut self.coverage {
                 let messages = self.tally.messages.queries + self.tally.messages.responses;
                 coverage.frame(input, last, octets, messages);
                 coverage.lost(input, last, UNREADABLE, unreadable);
                 // Frames without DNS move no matcher's clock, but make rows of coverage.
-                is_full |= coverage.rows() > MAX_COVERAGE;
+                let is_full = coverage.rows() > MAX_COVERAGE
+                    || (frames.is_multiple_of(LOOK_FRAMES)
+                        && self.tally.witness.as_ref().is_some_and(|witness| witness.watch.is_full()));
                 let due = self.tally.matcher.settled().zip(self.tally.fan.marks.as_mut());
                 if let Some(moment) = due.and_then(|(settled, marks)| marks.due(settled)) {
                     self.close_windows(moment)?;

@@ -136,7 +136,8 @@ impl Sight {
         self.spans.iter().map(|&(from, _)| from).min()
     }
 
-    fn last(&self) -> Option<Timestamp> {
+    /// Its latest frame.
+    pub fn last(&self) -> Option<Timestamp> {
         self.spans.iter().map(|&(_, to)| to).max()
     }
 }

@@ -25,7 +25,6 @@ pub struct Witness {
     silence: u64,
     /// Frames that could not be read.
     blind: u64,
-    last: Option<Timestamp>,
 }
 
 /// The verdicts, and what the operator should know of the files.
@@ -48,7 +47,6 @@ impl Witness {
             until: until.unwrap_or(Timestamp(u64::MAX)),
             silence,
             blind: 0,
-            last: None,
         }
     }
 
@@ -63,18 +61,25 @@ impl Witness {
         if observation.time > self.until {
             return;
         }
+        // Which files showed a server that is watched, the watch itself knows.
+        if !self.watch.observe(self.input, observation) {
+            self.show(observation);
+        }
+    }
+
+    /// A message of a server that is not watched was seen.
+    #[inline(never)]
+    fn show(&mut self, observation: &Observation<'_>) {
         if is_beside_server(observation.role)
             && let Some(sight) = self.sights.get_mut(self.input)
         {
             sight.server(observation.server.address);
         }
-        self.watch.observe(self.input, observation);
     }
 
     /// A frame was read, and decoded by `decoder`; how many since the last could not be read.
     #[inline]
     pub fn frame(&mut self, time: Timestamp, decoder: &Decoder) -> u64 {
-        self.last = self.last.max(Some(time));
         let blind = decoder.counts().unreadable();
         let more = blind - std::mem::replace(&mut self.blind, blind);
         if let Some(sight) = self.sights.get_mut(self.input) {
@@ -88,9 +93,14 @@ impl Witness {
 
     /// The verdicts as of `at`, or of the last frame; `locate` says where clients are.
     pub fn judged(&self, inputs: &[Input], at: Option<Timestamp>, locate: &dyn Fn(IpAddr) -> Origin) -> Told {
-        let at = at.or(self.last);
-        let files: Vec<Seen> =
+        let at = at.or_else(|| self.sights.iter().filter_map(Sight::last).max());
+        let mut files: Vec<Seen> =
             inputs.iter().zip(&self.sights).map(|(input, sight)| seen(input, sight)).collect();
+        for (input, server) in self.watch.shown() {
+            if let Some(file) = files.get_mut(input) {
+                file.sight.server(server);
+            }
+        }
         let sources: Sources = sight::sources(&files);
         let mut verdicts = Vec::new();
         let mut migrations = Vec::new();

@@ -7,7 +7,9 @@
 mod name;
 mod record;
 
-use lowtide_proto::{Class, Cursor, Facts, Malformed, Message, NameBuf, Opcode, Qtype, Rcode, server_bit};
+use lowtide_proto::{
+    Class, Cursor, Delegation, Facts, Malformed, Message, NameBuf, Opcode, Qtype, Rcode, server_bit,
+};
 
 pub use name::read_name;
 pub use record::{Record, Records, Section};
@@ -89,6 +91,7 @@ pub fn read<'n>(octets: &'n [u8], wire_len: u32, qname: &'n mut NameBuf) -> Opti
         zone_labels: None,
         zone_attempts: 0,
         servers: 0,
+        delegation: Delegation::default(),
     };
     let mut malformed = reading.sections(octets, cursor, &header, qname).err();
     if (octets.len() as u64) < u64::from(wire_len) {
@@ -107,6 +110,7 @@ pub fn read<'n>(octets: &'n [u8], wire_len: u32, qname: &'n mut NameBuf) -> Opti
         udp_payload_size: reading.udp_payload_size,
         zone_labels: reading.zone_labels,
         servers: reading.servers,
+        delegation: Delegation { is_plain: reading.plain_question.is_some(), ..reading.delegation },
         size: wire_len,
         octets,
         malformed,
@@ -125,6 +129,7 @@ struct Reading {
     zone_labels: Option<u8>,
     zone_attempts: u8,
     servers: u64,
+    delegation: Delegation,
 }
 
 impl Reading {
@@ -170,18 +175,21 @@ impl Reading {
         }
         let mut delegated = false;
         let mut has_soa = false;
-        for _ in 0..header.authorities {
+        for number in 0..header.authorities {
             let record = records.take_record(Section::Authority)?;
             if matches!(record.rtype, Qtype::SOA | Qtype::NS) {
                 has_soa |= record.rtype == Qtype::SOA;
-                delegated |= record.rtype == Qtype::NS;
+                if record.rtype == Qtype::NS {
+                    if !delegated {
+                        (self.delegation.before, self.delegation.begin) = (number, record.owner as u32);
+                    }
+                    self.delegation.end = records.walked() as u32;
+                    delegated = true;
+                }
                 self.learn_zone(octets, &record, qname);
             } else {
                 self.tell_servers(&record);
             }
-        }
-        if delegated {
-            self.servers = u64::MAX;
         }
         for _ in 0..header.additionals {
             let record = records.take_record(Section::Additional)?;

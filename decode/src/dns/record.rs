@@ -56,6 +56,12 @@ impl<'a> Records<'a> {
         self.cursor.rest()
     }
 
+    /// How many octets of the message were walked.
+    #[inline]
+    pub(super) fn walked(&self) -> usize {
+        self.octets.len() - self.cursor.len()
+    }
+
     /// The next record; an error ends the walk.
     fn next_record(&mut self) -> Option<Result<Record<'a>, Malformed>> {
         let section = match &mut self.left {
@@ -83,7 +89,7 @@ impl<'a> Records<'a> {
     /// Takes the record that comes next, which stands in `section`.
     #[inline(always)]
     pub(super) fn take_record(&mut self, section: Section) -> Result<Record<'a>, Malformed> {
-        let owner = self.octets.len() - self.cursor.len();
+        let owner = self.walked();
         let mut compressed = self.cursor;
         let (owner_is_root, fixed) = match compressed.take_array::<12>() {
             // Most owners are a pointer: then all but the data has a fixed length.

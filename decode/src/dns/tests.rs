@@ -176,6 +176,34 @@ fn two_questions_are_keyed_by_the_first_and_trailing_octets_are_noticed() {
 }
 
 #[test]
+fn the_ns_records_of_the_authority_section_have_their_place() {
+    let place = |counts: [u16; 4], types: &[u16], name: &[u8]| {
+        let mut octets = header(0x8400, counts);
+        question(&mut octets, name, 1);
+        let mut begins = Vec::new();
+        for &rtype in types {
+            begins.push(octets.len() as u32);
+            record(&mut octets, &[0xc0, 12], rtype, 1, 60, &[0]);
+        }
+        begins.push(octets.len() as u32);
+        let mut name = NameBuf::new();
+        let message = read(&octets, octets.len() as u32, &mut name).expect("a header");
+        assert_eq!(message.malformed, None, "{types:?}");
+        let Delegation { begin, end, before, is_plain } = message.delegation;
+        let number = |at| begins.iter().position(|&begin| begin == at);
+        (number(begin), number(end), before, is_plain, message.servers)
+    };
+    // An SOA, NS, a signature, NS, NSEC; behind an answer.
+    let types = [5, 6, 2, 46, 2, 47];
+    assert_eq!(place([1, 1, 5, 0], &types, WWW), (Some(2), Some(5), 1, true, 0));
+    // The last two are in the additional section, where an NS record leads as well.
+    assert_eq!(place([1, 1, 3, 2], &types, WWW), (Some(2), Some(3), 1, true, u64::MAX));
+    assert_eq!(place([1, 1, 0, 5], &types, WWW), (None, None, 0, true, u64::MAX));
+    // A name with a pointer: to the root, which is an octet of the header.
+    assert_eq!(place([1, 0, 1, 0], &[2], &[1, b'a', 0xc0, 10]), (Some(0), Some(1), 0, false, 0));
+}
+
+#[test]
 fn records_that_may_tell_of_name_servers_have_their_bits() {
     let six = [[0x20; 15].as_slice(), &[0x85]].concat();
     for section in 1..4 {
@@ -188,10 +216,11 @@ fn records_that_may_tell_of_name_servers_have_their_bits() {
             let mut name = NameBuf::new();
             let message = read(&octets, octets.len() as u32, &mut name).expect("a header");
             assert_eq!(message.malformed, None, "{section} {rtype}");
-            message.servers
+            if message.delegation.end == 0 { message.servers } else { !message.servers }
         };
         assert_eq!(of(1, &[192, 0, 2, 53]), 1 << 53);
         assert_eq!(of(28, &six), 1 << 5);
+        // Of the NS record in the authority section it is said where it is.
         assert_eq!([of(2, &[0]), of(43, &[0; 36])], [u64::MAX; 2]);
         // Among them the types that differ from those above by a multiple of 64.
         for rtype in [5, 6, 15, 16, 46, 47, 48, 50, 65, 66, 92, 107, 257] {

@@ -4,9 +4,10 @@ use hickory_proto::op::{Message, MessageType, OpCode};
 use hickory_proto::rr::rdata::{A, NS};
 use hickory_proto::rr::{Name, RData, Record};
 
-use lowtide_proto::{Class, Opcode, Qtype, Rcode};
+use lowtide_proto::{Class, Delegation, Opcode, Qtype, Rcode};
 
 use super::*;
+use crate::drain::plan::SECOND;
 
 const SERVER: Ipv6Addr = Ipv6Addr::LOCALHOST;
 const OLD: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 53);
@@ -33,8 +34,9 @@ fn rrsets(width: Option<u64>) -> Rrsets {
     Rrsets::new(NameBuf::parse("example.net").unwrap(), [OLD.to_ipv6_mapped()], width)
 }
 
-fn see(rrsets: &mut Rrsets, role: Role, seconds: u64, octets: &[u8]) -> bool {
-    let message = Seen {
+/// A message of which the decoder says nothing of name servers.
+fn message(octets: &[u8]) -> Seen<'_> {
+    Seen {
         id: 7,
         is_response: true,
         opcode: Opcode::QUERY,
@@ -46,11 +48,15 @@ fn see(rrsets: &mut Rrsets, role: Role, seconds: u64, octets: &[u8]) -> bool {
         udp_payload_size: 0,
         zone_labels: None,
         servers: u64::MAX,
+        delegation: Delegation::default(),
         size: 0,
         octets,
         malformed: None,
-    };
-    rrsets.observe(SERVER, role, Timestamp(seconds * SECOND), &message)
+    }
+}
+
+fn see(rrsets: &mut Rrsets, role: Role, seconds: u64, octets: &[u8]) -> bool {
+    rrsets.observe(SERVER, role, Timestamp(seconds * SECOND), &message(octets))
 }
 
 #[test]
@@ -139,4 +145,76 @@ fn what_was_counted_apart_adds_up() {
         late.merge(&other);
         assert_eq!((early, late), (whole, whole), "{cut}");
     }
+}
+
+#[test]
+fn what_is_known_again_is_what_is_read() {
+    let mut random = 7_u64;
+    let mut draw = |below: usize| {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (random >> 33) as usize % below
+    };
+    let labels: [&[u8]; 6] =
+        [b"\x03ns1", b"\x03NS1", b"\x07example", b"\x03net", b"\x0cold-provider", b"\x01a"];
+    let servers = [OLD.to_ipv6_mapped(), SERVER];
+    let zone = NameBuf::parse("example.net").unwrap();
+    let [mut quick, mut slow] = [(); 2].map(|()| Rrsets::new(zone, servers, Some(60 * SECOND)));
+    let (mut seen, mut read) = (0, 0);
+    for second in 0..200_000 {
+        let mut name: Vec<u8> = (0..draw(3)).flat_map(|_| labels[draw(6)]).copied().collect();
+        name.extend(if draw(4) == 0 { b"\x07EXample\x03Net\0" } else { b"\x07example\x03net\0" });
+        let sections = [draw(2), draw(4), draw(2)];
+        let mut octets = vec![0, 7, 0x84, 0, 0, 1];
+        octets.extend(sections.iter().flat_map(|&count| (count as u16).to_be_bytes()));
+        octets.extend(&name);
+        octets.extend([0, 1, 0, 1]);
+        let apex = [0xc0, (octets.len() - 4 - zone.wire().len()) as u8];
+        let mut delegation = Delegation { is_plain: true, ..Delegation::default() };
+        for number in 0..sections.iter().sum() {
+            let begin = octets.len();
+            // Pointers lead anywhere before them: into the question, names before and what is no name.
+            let mut pointer = || if draw(3) == 0 { [0xc0, (12 + draw(begin - 12)) as u8] } else { apex };
+            let (owner, host) = (pointer(), pointer());
+            let in_authority = number.checked_sub(sections[0]).filter(|&at| at < sections[1]);
+            let data = match in_authority.filter(|_| draw(4) > 0) {
+                None => vec![1, b'a' + draw(2) as u8],
+                Some(before) => {
+                    if delegation.end == 0 {
+                        (delegation.begin, delegation.before) = (begin as u32, before as u16);
+                    }
+                    delegation.end = u32::MAX;
+                    let mut host_name: Vec<u8> =
+                        (0..draw(3)).flat_map(|_| labels[draw(6)]).copied().collect();
+                    host_name.extend(if draw(3) == 0 { &[0][..] } else { &host });
+                    host_name
+                }
+            };
+            let is_ns = delegation.end == u32::MAX;
+            octets.extend(if is_ns { owner } else { apex });
+            octets.extend([0, if is_ns { 2 } else { 16 }, 0, 1, 0, 0, 0, 60 + draw(2) as u8]);
+            octets.extend((data.len() as u16).to_be_bytes());
+            octets.extend(data);
+            if is_ns {
+                delegation.end = octets.len() as u32;
+            }
+        }
+        let plain = NameBuf::parse(&lowtide_proto::Name(&name.to_ascii_lowercase()).to_string()).unwrap();
+        let message = Seen { qname: plain.as_name(), servers: 0, delegation, ..message(&octets) };
+        let (server, time) = (servers[draw(2)], Timestamp(second * SECOND));
+        let is_read = slow.look(server, Role::Wire, time, &octets);
+        // Without an NS record it is not looked at at all.
+        if delegation.end > 0 {
+            assert_eq!(quick.observe(server, Role::Wire, time, &message), is_read, "{octets:?}");
+            (seen, read) = (seen + 1, read + u32::from(is_read));
+        }
+    }
+    let all = |rrsets: &Rrsets| {
+        let served = rrsets.iter().map(|(key, served)| (key.clone(), *served));
+        served.collect::<BTreeMap<RrsetKey, Served>>()
+    };
+    assert_eq!(all(&quick), all(&slow));
+    assert!(quick.ttls().eq(slow.ttls()));
+    // Most were read, and most of them were known again.
+    assert!(read > seen / 2 && all(&quick).len() > 100, "{seen} {read}");
+    assert!(quick.stretches.len() < read as usize / 2, "{read} {}", quick.stretches.len());
 }

@@ -35,7 +35,7 @@ fn evidence(hours: &[u64]) -> Evidence {
     let mut evidence = Evidence::default();
     let mut asked = Asked::new(60 * SECOND);
     for hour in hours {
-        asked.count(CLIENT, Timestamp(CUTOVER + hour * HOUR), Qtype(1), false, true);
+        asked.count(CLIENT, Timestamp(CUTOVER + hour * HOUR), Qtype(1), false, true, None);
     }
     evidence.asked.insert((0, OLD), asked);
     evidence.cover = Cover::default();
@@ -109,7 +109,7 @@ fn an_old_server_that_nobody_asks_any_more_does_not_keep_the_other_from_draining
     // It is changed after its last query: nobody sees that.
     let last = Timestamp(CUTOVER + 5 * HOUR);
     let mut asked = Asked::new(60 * SECOND);
-    asked.count(CLIENT, last, Qtype(1), false, true);
+    asked.count(CLIENT, last, Qtype(1), false, true, None);
     evidence.asked.insert((0, OTHER), asked);
     let key = RrsetKey {
         server: OTHER,
@@ -138,7 +138,7 @@ fn an_old_server_that_nobody_asks_any_more_does_not_keep_the_other_from_draining
     }
     // It is still asked.
     if let Some(asked) = evidence.asked.get_mut(&(0, OTHER)) {
-        asked.count(CLIENT, at(90), Qtype(1), false, true);
+        asked.count(CLIENT, at(90), Qtype(1), false, true, None);
     }
     assert_eq!(judge(&two, &evidence, at(100)).0, Verdict::NotClosing);
 }

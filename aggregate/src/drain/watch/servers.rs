@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::Ipv6Addr;
 
-use lowtide_proto::{Name, Timestamp};
+use lowtide_proto::{Facts, Message, Name, Timestamp, server_bit};
 
 use super::super::plan::{Migration, Prefix};
 use super::super::shown::Shown;
@@ -18,16 +18,39 @@ pub(super) struct Watched {
     pub(super) shown: Shown,
 }
 
-/// The servers that are watched, and by a hash of addresses the first of them that has it: most other servers are told by one look.
+/// What every message asks of its server, side by side.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    address: Ipv6Addr,
+    /// The number of the server; [`NONE`] where there is none.
+    number: u32,
+    /// In how many groups no response of it was seen yet.
+    pub(super) unanswered: u32,
+    /// The source that showed it last.
+    pub(super) source: usize,
+}
+
+/// The servers that are watched.
 #[derive(Debug)]
-pub(super) struct Servers(pub(super) Vec<Watched>, [u32; 256]);
+pub(super) struct Servers {
+    pub(super) all: Vec<Watched>,
+    /// By a hash of addresses, with holes, so that a search ends: most other servers are told by one look.
+    places: Vec<Place>,
+    /// The bits of their addresses, as in [`Message::servers`].
+    bits: u64,
+}
+
+/// No server.
+const NONE: u32 = u32::MAX;
 
 /// A migration that a server is of.
 #[derive(Debug)]
 pub(super) struct Of {
     pub(super) migration: usize,
-    /// The zones, longest name first.
-    pub(super) zones: Vec<OfZone>,
+    /// Its zones by a hash of names, with holes, so that a search ends.
+    zones: Vec<Option<OfZone>>,
+    /// By octets of a name, a bit where a zone's has as many.
+    lengths: [u64; 4],
     /// Since when it is counted what the server is asked for, which is to be left alone then; the end of time where it never is.
     pub(super) wanted_since: Timestamp,
     /// In how many places that is counted: zones and servers together.
@@ -36,7 +59,7 @@ pub(super) struct Of {
 }
 
 /// A zone of a migration at one of its servers.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct OfZone {
     name: Box<[u8]>,
     /// Its first eight octets, in which zones differ, and its last eight.
@@ -45,50 +68,73 @@ pub(super) struct OfZone {
     /// Number of migration, zone and server together.
     pub(super) group: u32,
     /// Number of the zone among those of all migrations.
-    pub(super) zone: usize,
+    pub(super) zone: u32,
 }
 
 impl Servers {
     pub(super) fn new(servers: &BTreeSet<Ipv6Addr>) -> Self {
-        let mut first = [u32::MAX; 256];
-        for (at, &server) in servers.iter().enumerate().rev() {
-            if let Some(first) = first.get_mut(Self::hash(server)) {
-                *first = at as u32;
+        let hole = Place { address: Ipv6Addr::UNSPECIFIED, number: NONE, unanswered: 0, source: usize::MAX };
+        let mut places = vec![hole; (4 * servers.len()).next_power_of_two()];
+        for (number, &address) in servers.iter().enumerate() {
+            let hash = hash_of_server(address);
+            let free = (hash..).map(|at| at & (places.len() - 1));
+            let free = free.take(places.len()).find(|&at| places.get(at).is_some_and(Place::is_hole));
+            if let Some(place) = free.and_then(|free| places.get_mut(free)) {
+                (place.address, place.number) = (address, number as u32);
             }
         }
         let watched =
             |&address| Watched { address, of: Vec::new(), sources: Vec::new(), shown: Shown::default() };
-        Self(servers.iter().map(watched).collect(), first)
+        let bits = servers.iter().fold(0, |bits, server| bits | server_bit(&server.octets()));
+        Self { all: servers.iter().map(watched).collect(), places, bits }
     }
 
-    #[inline]
-    pub(super) const fn hash(server: Ipv6Addr) -> usize {
-        let bits = server.to_bits();
-        let half = bits as u64 ^ (bits >> 64) as u64;
-        (half.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as usize
+    /// The number of a server that is watched, and its place.
+    #[inline(always)]
+    pub(super) fn find(&mut self, server: Ipv6Addr) -> Option<(usize, &mut Place)> {
+        let last = self.places.len().wrapping_sub(1);
+        let mut at = hash_of_server(server);
+        while self.places.get(at & last).is_some_and(|place| place.address != server && !place.is_hole()) {
+            at += 1;
+        }
+        let place = self.places.get_mut(at & last).filter(|place| !place.is_hole())?;
+        Some((place.number as usize, place))
     }
 
-    #[inline]
-    pub(super) fn get_mut(&mut self, server: Ipv6Addr) -> Option<&mut Watched> {
-        let first = *self.1.get(Self::hash(server))? as usize;
-        let at = if self.0.get(first)?.address == server { first } else { self.behind(first, server)? };
-        self.0.get_mut(at)
-    }
-
-    /// Where a server is, if not at the first place that its hash says.
+    /// A source shows a server, maybe for the first time; it is the last of them then.
     #[cold]
-    pub(super) fn behind(&self, first: usize, server: Ipv6Addr) -> Option<usize> {
-        (first + 1..self.0.len()).find(|&at| self.0.get(at).is_some_and(|watched| watched.address == server))
+    pub(super) fn show(&mut self, server: Ipv6Addr, source: usize) {
+        let Some((number, place)) = self.find(server) else { return };
+        place.source = source;
+        if let Some(watched) = self.all.get_mut(number) {
+            watched.sources.retain(|&known| known != source);
+            watched.sources.push(source);
+        }
+    }
+
+    /// Whether a response may carry a record that leads to a server, or could not be read to its end.
+    #[inline]
+    pub(super) fn may_lead(&self, message: &Message<'_>) -> bool {
+        message.delegation.end > 0
+            || message.servers & self.bits != 0
+            || message.malformed.is_some()
+            || message.facts.contains(Facts::CUT)
     }
 }
 
-impl Watched {
-    /// A source shows this server, maybe for the first time; it is the last of them then.
-    #[cold]
-    pub(super) fn shown_by(&mut self, source: usize) {
-        self.sources.retain(|&known| known != source);
-        self.sources.push(source);
+impl Place {
+    #[inline]
+    const fn is_hole(&self) -> bool {
+        self.number == NONE
     }
+}
+
+/// Where a server is looked for.
+#[inline]
+const fn hash_of_server(server: Ipv6Addr) -> usize {
+    let bits = server.to_bits();
+    let half = bits as u64 ^ (bits >> 64) as u64;
+    (half.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize
 }
 
 impl Of {
@@ -97,6 +143,7 @@ impl Of {
         Self {
             migration: number,
             zones: Vec::new(),
+            lengths: [0; 4],
             wanted_since: cutover.unwrap_or(Timestamp(u64::MAX)),
             places: migration.zones.len() * migration.old.len(),
             apart: migration.set_apart.as_slice().into(),
@@ -109,11 +156,61 @@ impl Of {
         self.apart.iter().any(|prefix| prefix.contains(client))
     }
 
-    /// The longest zone that a name is in.
-    #[inline]
-    pub(super) fn zone_of(&self, name: Name<'_>) -> Option<&OfZone> {
-        self.zones.iter().find(|zone| zone.has(name))
+    /// One more zone.
+    pub(super) fn add(&mut self, zone: OfZone) {
+        let length = zone.name.len();
+        if let Some(lengths) = self.lengths.get_mut(length / 64) {
+            *lengths |= 1 << (length % 64);
+        }
+        let known: Vec<OfZone> =
+            std::mem::take(&mut self.zones).into_iter().flatten().chain([zone]).collect();
+        self.zones.resize_with((4 * known.len()).next_power_of_two(), || None);
+        let last = self.zones.len() - 1;
+        for zone in known {
+            let mut at = hash_of_name(&zone.name);
+            while self.zones.get(at & last).is_some_and(Option::is_some) {
+                at += 1;
+            }
+            if let Some(place) = self.zones.get_mut(at & last) {
+                *place = Some(zone);
+            }
+        }
     }
+
+    /// The longest zone that a lower-cased name is in.
+    #[inline(always)]
+    pub(super) fn zone_of(&self, name: Name<'_>) -> Option<&OfZone> {
+        let mut rest = name.0;
+        while let Some((&label, behind)) = rest.split_first() {
+            let lengths = self.lengths.get(rest.len() / 64).copied().unwrap_or_default();
+            if lengths >> (rest.len() % 64) & 1 == 1
+                && let Some(zone) = self.named(rest)
+            {
+                return Some(zone);
+            }
+            rest = behind.get(usize::from(label)..)?;
+        }
+        None
+    }
+
+    #[inline(always)]
+    fn named(&self, name: &[u8]) -> Option<&OfZone> {
+        let mut at = hash_of_name(name);
+        loop {
+            let zone = self.zones.get(at & self.zones.len().wrapping_sub(1))?.as_ref()?;
+            if zone.is(name) {
+                return Some(zone);
+            }
+            at += 1;
+        }
+    }
+}
+
+/// Where a name is looked for.
+#[inline]
+fn hash_of_name(name: &[u8]) -> usize {
+    let ends = word(name.first_chunk()) ^ word(name.last_chunk()).rotate_left(32) ^ name.len() as u64;
+    (ends.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize
 }
 
 /// Eight octets of a name; 0 where it is shorter.
@@ -123,31 +220,15 @@ fn word(octets: Option<&[u8; 8]>) -> u64 {
 }
 
 impl OfZone {
-    pub(super) fn new(name: &[u8], group: u32, zone: usize) -> Self {
+    pub(super) fn new(name: &[u8], group: u32, zone: u32) -> Self {
         let (head, end) = (word(name.first_chunk()), word(name.last_chunk()));
         Self { name: name.into(), head, end, group, zone }
     }
 
-    pub(super) const fn len(&self) -> usize {
-        self.name.len()
-    }
-
-    /// Whether a lower-cased name ends in the zone's, at a label.
     #[inline]
-    pub(super) fn has(&self, name: Name<'_>) -> bool {
-        let begin = name.0.len().wrapping_sub(self.name.len());
-        let Some((mut before, tail)) = name.0.split_at_checked(begin) else { return false };
-        if word(tail.first_chunk()) != self.head {
-            return false;
-        }
+    fn is(&self, name: &[u8]) -> bool {
         // Most zones' names are no longer than both ends.
-        if word(tail.last_chunk()) != self.end || (!matches!(tail.len(), 8..=16) && *tail != *self.name) {
-            return false;
-        }
-        while let Some((&len, rest)) = before.split_first() {
-            let Some(rest) = rest.get(usize::from(len)..) else { return false };
-            before = rest;
-        }
-        true
+        let are_ends = word(name.first_chunk()) == self.head && word(name.last_chunk()) == self.end;
+        name.len() == self.name.len() && are_ends && (matches!(name.len(), 8..=16) || *name == *self.name)
     }
 }

@@ -51,6 +51,7 @@ fn see(
         udp_payload_size: 0,
         zone_labels: None,
         servers: u64::MAX,
+        delegation: lowtide_proto::Delegation::default(),
         size: 0,
         octets: octets.unwrap_or_default(),
         malformed: None,

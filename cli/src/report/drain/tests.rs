@@ -45,10 +45,10 @@ fn report(hour: u64, clients: bool) -> DrainReport {
         for number in 0..100 / (1 + step.saturating_sub(36)) {
             let client = Ipv6Addr::from_bits((0x2001_0db8 << 96) | u128::from(number % 30) << 80);
             let time = Timestamp(at(step).0 + number * SECOND);
-            asked.count(client, time, Qtype(1), false, number != 7);
-            if step >= 36 {
-                asked.wants(1, client, NameBuf::parse(&long).unwrap().as_name(), Qtype(65_280), time);
-            }
+            let name = NameBuf::parse(&long).unwrap();
+            let wants = |asked: &mut Asked| asked.wants(1, name.as_name(), Qtype(65_280), time);
+            let wanted = if step >= 36 { wants(&mut asked) } else { None };
+            asked.count(client, time, Qtype(1), false, number != 7, wanted);
         }
     }
     evidence.asked.insert((0, OLD), asked);
