@@ -2,6 +2,7 @@ use lowtide_proto::{Class, Endpoint, Message, Name, NameBuf, Opcode, Qtype, Rcod
 
 use super::super::plan::Server;
 use super::*;
+use crate::drain::Evidence;
 
 const OLD: u8 = 53;
 const NEW: u8 = 54;
