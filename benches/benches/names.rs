@@ -112,8 +112,8 @@ fn names() {
     let zipf = Zipf::new(NAMES, 0.9);
     let resident = machine::resident().unwrap_or_default();
     let mut names = Names::new(ROOM, &ZoneMap::default());
-    let mut random = Random::new(2);
-    let mut samples = Random::new(3);
+    let mut random = Random::starting_at(2);
+    let mut samples = Random::starting_at(3);
     let mut fill = |number: usize, batch: &mut EventBatch| {
         let name = arena.name(number);
         batch.push(&event(number, latency(&mut samples)), name, partition(name));
@@ -187,7 +187,7 @@ fn histograms(rounds: u32) -> Result<(), Box<dyn Error>> {
         "a histogram of it",
     ]);
     for buckets in [1, 4, 16, 64, 256, 1024] {
-        let mut random = Random::new(5);
+        let mut random = Random::starting_at(5);
         let samples: Vec<(usize, u64)> = (0..SAMPLES)
             .map(|_| {
                 let bucket = 100 + random.below(buckets) as u16;

@@ -4,13 +4,12 @@
 use std::error::Error;
 use std::ffi::OsString;
 use std::io::Read;
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use clap::Parser;
 use lowtide_benches::figures::{Rounds, Table, count, mebibytes, nanos, seconds, times, verdict};
-use lowtide_benches::{Input, Options, machine};
+use lowtide_benches::{Input, Options, machine, program};
 use serde_json::Value;
 use wait4::Wait4;
 
@@ -73,7 +72,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let options = Options::parse();
     let lowtide = match &options.lowtide {
         Some(path) => path.clone(),
-        None => build()?,
+        None => program::build()?,
     };
     let input = Input::find(&options)?;
     println!("# Replay\n\n{}", machine::describe());
@@ -172,23 +171,4 @@ fn migration(report: &Value) -> String {
     let (old, new) = servers.split_at(servers.len().div_ceil(2));
     let zones = names("zones", "zone");
     format!("[[migration]]\nname = \"bench\"\nzones = {zones:?}\nold = {old:?}\nnew = {new:?}\n")
-}
-
-/// Builds the program as users do, and says where it is.
-fn build() -> Result<PathBuf, Box<dyn Error>> {
-    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
-    let output = Command::new(env!("CARGO"))
-        .args(["build", "--release", "--package", "lowtide", "--message-format=json-render-diagnostics"])
-        .args(["--manifest-path", manifest])
-        .stderr(Stdio::inherit())
-        .output()?;
-    if !output.status.success() {
-        return Err("lowtide could not be built".into());
-    }
-    String::from_utf8(output.stdout)?
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-        .filter(|message| message.pointer("/target/name").is_some_and(|name| name == "lowtide"))
-        .find_map(|message| message.get("executable")?.as_str().map(PathBuf::from))
-        .ok_or_else(|| "cargo does not say where lowtide is".into())
 }

@@ -173,7 +173,7 @@ fn opt(edns: Option<Edns>, cookie_words: u16, out: &mut Vec<u8>) {
 /// The wire form of the name with a number, and where its zone begins: one to three labels in one of 300 zones of
 /// `example.`; one in a hundred names is longer than 64 octets.
 pub fn name(number: usize) -> (Vec<u8>, u16) {
-    let mut random = Random::new(mix(number as u64));
+    let mut random = Random::starting_at(mix(number as u64));
     let mut wire = Vec::new();
     let (labels, longest) = if number % 100 == 7 { (4, 24) } else { (1 + random.below(2), 8) };
     for _ in 0..labels {

@@ -36,7 +36,7 @@ pub struct Minutes {
 impl Default for Minutes {
     fn default() -> Self {
         Self {
-            random: Random::new(29),
+            random: Random::starting_at(29),
             zipf: Zipf::new(NAMES, 1.0),
             windows: Windows::new(0..PARTITIONS, MINUTE, ROOM, &ZoneMap::default()),
             batch: EventBatch::default(),

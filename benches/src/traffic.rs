@@ -112,7 +112,7 @@ struct Maker {
 impl Maker {
     fn new(names: usize) -> Self {
         Self {
-            random: Random::new(1),
+            random: Random::starting_at(1),
             zipf: Zipf::new(names, 0.9),
             later: BinaryHeap::new(),
             order: 0,

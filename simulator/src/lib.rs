@@ -51,7 +51,7 @@ mod network;
 mod parameters;
 mod population;
 mod questions;
-mod random;
+pub mod random;
 mod resolver;
 mod sensor;
 mod simulation;

@@ -11,6 +11,11 @@ impl Random {
         Self(mix(seed ^ mix(purpose ^ 0x6c6f_7774_6964_6521)))
     }
 
+    /// One stream alone, from a state of its own.
+    pub const fn starting_at(state: u64) -> Self {
+        Self(state)
+    }
+
     /// 64 random bits.
     #[inline]
     pub const fn bits(&mut self) -> u64 {
@@ -42,6 +47,12 @@ impl Random {
         self.unit() < probability
     }
 
+    /// True once in `n` times.
+    #[inline]
+    pub const fn one_in(&mut self, n: u64) -> bool {
+        self.below(n) == 0
+    }
+
     /// A waiting time of a Poisson process.
     #[inline]
     pub fn exponential(&mut self, mean: f64) -> f64 {
@@ -59,7 +70,9 @@ impl Random {
     }
 }
 
-const fn mix(number: u64) -> u64 {
+/// SplitMix64's finalizer: a hash of one number.
+#[inline]
+pub const fn mix(number: u64) -> u64 {
     let number = (number ^ number >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let number = (number ^ number >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
     number ^ number >> 31

@@ -4,17 +4,14 @@ use lowtide_aggregate::CoverageRow;
 
 use crate::drain::start;
 use crate::months::RowBlock;
-use crate::native::{self, Column, Constant, Map, Moments, Numbers, Seconds, Texts, Word};
-use crate::run::RunKey;
+use crate::native::{Column, Map, Moments, Numbers, Texts, Word};
+use crate::run::{RunColumns, RunKey};
 
 /// Rows of `coverage` on their way into one segment.
 #[derive(Debug)]
 pub struct CoverageBlock {
     rows: usize,
-    interval: Seconds,
-    sensor: Constant,
-    run: Constant,
-    kind: Constant,
+    run: RunColumns,
     source: Texts,
     server: Texts,
     frames: Numbers,
@@ -31,10 +28,7 @@ impl CoverageBlock {
     /// Appends what a source showed and lost.
     pub fn push(&mut self, source: &str, row: &CoverageRow) {
         self.rows += 1;
-        self.interval.push(start(row.start));
-        self.sensor.push();
-        self.run.push();
-        self.kind.push();
+        self.run.push(start(row.start));
         self.source.push(source.as_bytes());
         let server = row.server.map(|server| server.to_canonical().to_string()).unwrap_or_default();
         self.server.push(server.as_bytes());
@@ -47,25 +41,6 @@ impl CoverageBlock {
         self.lost.push(row.lost.iter().map(|(&reason, &count)| (Word(reason), count)));
         self.unknown.push(u64::from(row.unknown));
     }
-
-    fn columns(&self) -> [(&'static str, &dyn Column); 14] {
-        [
-            ("interval", &self.interval),
-            ("sensor", &self.sensor),
-            ("run", &self.run),
-            ("kind", &self.kind),
-            ("source", &self.source),
-            ("server", &self.server),
-            ("frames", &self.frames),
-            ("octets", &self.octets),
-            ("messages", &self.messages),
-            ("first", &self.first),
-            ("last", &self.last),
-            ("heartbeats", &self.heartbeats),
-            ("lost", &self.lost),
-            ("unknown", &self.unknown),
-        ]
-    }
 }
 
 impl RowBlock for CoverageBlock {
@@ -74,10 +49,7 @@ impl RowBlock for CoverageBlock {
     fn new(run: &RunKey) -> Self {
         Self {
             rows: 0,
-            interval: Seconds::default(),
-            sensor: Constant::new(run.sensor.clone()),
-            run: Constant::new(run.run.clone()),
-            kind: Constant::new(run.kind.as_str().to_owned()),
+            run: RunColumns::new(run),
             source: Texts::default(),
             server: Texts::default(),
             frames: Numbers::default(),
@@ -95,11 +67,20 @@ impl RowBlock for CoverageBlock {
         self.rows
     }
 
-    fn column_names(&self) -> Vec<&'static str> {
-        self.columns().into_iter().map(|(name, _)| name).collect()
-    }
-
-    fn write(&self, out: &mut Vec<u8>) {
-        native::block(self.rows, &self.columns(), out);
+    fn columns(&self) -> Vec<(&'static str, &dyn Column)> {
+        let mut columns = self.run.columns().to_vec();
+        columns.extend::<[(&'static str, &dyn Column); 10]>([
+            ("source", &self.source),
+            ("server", &self.server),
+            ("frames", &self.frames),
+            ("octets", &self.octets),
+            ("messages", &self.messages),
+            ("first", &self.first),
+            ("last", &self.last),
+            ("heartbeats", &self.heartbeats),
+            ("lost", &self.lost),
+            ("unknown", &self.unknown),
+        ]);
+        columns
     }
 }

@@ -9,10 +9,8 @@ use lowtide_proto::{Qtype, Role, Timestamp};
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::months::RowBlock;
-use crate::native::{
-    self, Addresses, Column, Constant, Dictionary, Lists, NullableNumbers, Numbers, Seconds, Texts, Times,
-};
-use crate::run::RunKey;
+use crate::native::{Addresses, Column, Dictionary, Lists, NullableNumbers, Numbers, Seconds, Texts, Times};
+use crate::run::{RunColumns, RunKey};
 
 /// The start of an interval in seconds since 1970, as rows have it.
 pub(crate) fn start(time: Timestamp) -> u32 {
@@ -26,10 +24,7 @@ fn canonical(address: Ipv6Addr) -> String {
 /// What stands in each row of a run: interval, sensor, run, kind, role, zone, server.
 #[derive(Debug)]
 struct Whose {
-    interval: Seconds,
-    sensor: Constant,
-    run: Constant,
-    kind: Constant,
+    run: RunColumns,
     role: Dictionary<Role>,
     zone: Texts,
     server: Dictionary<Ipv6Addr>,
@@ -38,10 +33,7 @@ struct Whose {
 impl Whose {
     fn new(run: &RunKey) -> Self {
         Self {
-            interval: Seconds::default(),
-            sensor: Constant::new(run.sensor.clone()),
-            run: Constant::new(run.run.clone()),
-            kind: Constant::new(run.kind.as_str().to_owned()),
+            run: RunColumns::new(run),
             role: Dictionary::default(),
             zone: Texts::default(),
             server: Dictionary::default(),
@@ -49,25 +41,20 @@ impl Whose {
     }
 
     fn push(&mut self, interval: Timestamp, role: Role, zone: &str, server: Ipv6Addr) {
-        self.interval.push(start(interval));
-        self.sensor.push();
-        self.run.push();
-        self.kind.push();
+        self.run.push(start(interval));
         self.role.push(role, || role.to_string());
         self.zone.push(zone.as_bytes());
         self.server.push(server, || canonical(server));
     }
 
-    fn columns(&self) -> [(&'static str, &dyn Column); 7] {
-        [
-            ("interval", &self.interval),
-            ("sensor", &self.sensor),
-            ("run", &self.run),
-            ("kind", &self.kind),
+    fn columns(&self) -> Vec<(&'static str, &dyn Column)> {
+        let mut columns = self.run.columns().to_vec();
+        columns.extend::<[(&'static str, &dyn Column); 3]>([
             ("role", &self.role),
             ("zone", &self.zone),
             ("server", &self.server),
-        ]
+        ]);
+        columns
     }
 }
 
@@ -106,24 +93,6 @@ impl DrainBlock {
         self.gap_min.push(row.gaps.map(|(shortest, _)| shortest));
         self.gap_max.push(row.gaps.map(|(_, longest)| longest));
     }
-
-    fn columns(&self) -> Vec<(&'static str, &dyn Column)> {
-        let mut columns: Vec<(&'static str, &dyn Column)> = self.whose.columns().to_vec();
-        columns.extend::<[(&'static str, &dyn Column); 11]>([
-            ("migration", &self.migration),
-            ("client", &self.client),
-            ("qtype", &self.qtype),
-            ("queries", &self.queries),
-            ("rd_queries", &self.rd_queries),
-            ("responses", &self.responses),
-            ("first_seen", &self.first_seen),
-            ("last_seen", &self.last_seen),
-            ("visits", &self.visits),
-            ("gap_min", &self.gap_min),
-            ("gap_max", &self.gap_max),
-        ]);
-        columns
-    }
 }
 
 impl RowBlock for DrainBlock {
@@ -151,12 +120,22 @@ impl RowBlock for DrainBlock {
         self.rows
     }
 
-    fn column_names(&self) -> Vec<&'static str> {
-        self.columns().into_iter().map(|(name, _)| name).collect()
-    }
-
-    fn write(&self, out: &mut Vec<u8>) {
-        native::block(self.rows, &self.columns(), out);
+    fn columns(&self) -> Vec<(&'static str, &dyn Column)> {
+        let mut columns = self.whose.columns();
+        columns.extend::<[(&'static str, &dyn Column); 11]>([
+            ("migration", &self.migration),
+            ("client", &self.client),
+            ("qtype", &self.qtype),
+            ("queries", &self.queries),
+            ("rd_queries", &self.rd_queries),
+            ("responses", &self.responses),
+            ("first_seen", &self.first_seen),
+            ("last_seen", &self.last_seen),
+            ("visits", &self.visits),
+            ("gap_min", &self.gap_min),
+            ("gap_max", &self.gap_max),
+        ]);
+        columns
     }
 }
 
@@ -208,24 +187,6 @@ impl RrsetBlock {
         self.first_seen.push(served.first.0);
         self.last_seen.push(served.last.0);
     }
-
-    fn columns(&self) -> Vec<(&'static str, &dyn Column)> {
-        let mut columns: Vec<(&'static str, &dyn Column)> = self.whose.columns().to_vec();
-        columns.extend::<[(&'static str, &dyn Column); 11]>([
-            ("owner", &self.owner),
-            ("rrtype", &self.rrtype),
-            ("section", &self.section),
-            ("digest", &self.digest),
-            ("rdata", &self.rdata),
-            ("ttl_min", &self.ttl_min),
-            ("ttl_max", &self.ttl_max),
-            ("horizon", &self.horizon),
-            ("answers", &self.answers),
-            ("first_seen", &self.first_seen),
-            ("last_seen", &self.last_seen),
-        ]);
-        columns
-    }
 }
 
 impl RowBlock for RrsetBlock {
@@ -253,11 +214,21 @@ impl RowBlock for RrsetBlock {
         self.rows
     }
 
-    fn column_names(&self) -> Vec<&'static str> {
-        self.columns().into_iter().map(|(name, _)| name).collect()
-    }
-
-    fn write(&self, out: &mut Vec<u8>) {
-        native::block(self.rows, &self.columns(), out);
+    fn columns(&self) -> Vec<(&'static str, &dyn Column)> {
+        let mut columns = self.whose.columns();
+        columns.extend::<[(&'static str, &dyn Column); 11]>([
+            ("owner", &self.owner),
+            ("rrtype", &self.rrtype),
+            ("section", &self.section),
+            ("digest", &self.digest),
+            ("rdata", &self.rdata),
+            ("ttl_min", &self.ttl_min),
+            ("ttl_max", &self.ttl_max),
+            ("horizon", &self.horizon),
+            ("answers", &self.answers),
+            ("first_seen", &self.first_seen),
+            ("last_seen", &self.last_seen),
+        ]);
+        columns
     }
 }

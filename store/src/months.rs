@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::tz::TimeZone;
 
+use crate::native::{self, Column};
 use crate::run::RunKey;
 
 /// Year and month.
@@ -17,10 +18,18 @@ pub trait RowBlock {
     fn new(run: &RunKey) -> Self;
     /// Rows held.
     fn rows(&self) -> usize;
+    /// Names and values of the columns.
+    fn columns(&self) -> Vec<(&'static str, &dyn Column)>;
+
     /// The names of the columns, in the order of the block.
-    fn column_names(&self) -> Vec<&'static str>;
+    fn column_names(&self) -> Vec<&'static str> {
+        self.columns().into_iter().map(|(name, _)| name).collect()
+    }
+
     /// Appends the block in Native form.
-    fn write(&self, out: &mut Vec<u8>);
+    fn write(&self, out: &mut Vec<u8>) {
+        native::block(self.rows(), &self.columns(), out);
+    }
 }
 
 /// The month of an interval, seconds since 1970.

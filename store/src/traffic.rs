@@ -8,19 +8,14 @@ use lowtide_aggregate::window::{Counter, OTHER_SERVERS, Row, Window};
 use lowtide_proto::time::NANOS_PER_SECOND;
 use lowtide_proto::{Name, Qtype, Role, Transport};
 
-use crate::native::{
-    self, Column, Constant, Dictionary, Map, NullableNumbers, Numbers, Seconds, Shown, Texts,
-};
-use crate::run::RunKey;
+use crate::native::{self, Column, Dictionary, Map, NullableNumbers, Numbers, Shown, Texts};
+use crate::run::{RunColumns, RunKey};
 
 /// Rows of `traffic` on their way into one segment.
 #[derive(Debug)]
 pub struct TrafficBlock {
     rows: usize,
-    interval: Seconds,
-    sensor: Constant,
-    run: Constant,
-    kind: Constant,
+    run: RunColumns,
     server: Dictionary<Ipv6Addr>,
     role: Dictionary<Role>,
     transport: Dictionary<Transport>,
@@ -55,10 +50,7 @@ impl TrafficBlock {
     pub fn new(run: &RunKey) -> Self {
         Self {
             rows: 0,
-            interval: Seconds::default(),
-            sensor: Constant::new(run.sensor.clone()),
-            run: Constant::new(run.run.clone()),
-            kind: Constant::new(run.kind.as_str().to_owned()),
+            run: RunColumns::new(run),
             server: Dictionary::default(),
             role: Dictionary::default(),
             transport: Dictionary::default(),
@@ -94,10 +86,7 @@ impl TrafficBlock {
     pub fn push(&mut self, window: &Window, at: usize, row: &Row) {
         self.rows += 1;
         let key = &row.key;
-        self.interval.push(interval_seconds(window));
-        self.sensor.push();
-        self.run.push();
-        self.kind.push();
+        self.run.push(interval_seconds(window));
         self.server.push(key.server, || match key.server {
             OTHER_SERVERS if key.folded => OTHERS.to_owned(),
             address => address.to_canonical().to_string(),
@@ -142,11 +131,8 @@ impl TrafficBlock {
     }
 
     fn columns(&self) -> Vec<(&'static str, &dyn Column)> {
-        let mut columns: Vec<(&'static str, &dyn Column)> = vec![
-            ("interval", &self.interval),
-            ("sensor", &self.sensor),
-            ("run", &self.run),
-            ("kind", &self.kind),
+        let mut columns = self.run.columns().to_vec();
+        columns.extend::<[(&'static str, &dyn Column); 14]>([
             ("server", &self.server),
             ("role", &self.role),
             ("transport", &self.transport),
@@ -161,7 +147,7 @@ impl TrafficBlock {
             ("latency_max_ns", &self.latency_max),
             ("clients", &self.clients),
             ("other_names", &self.other_names),
-        ];
+        ]);
         let counters = Counter::ALL.iter().zip(&self.counters);
         columns.extend(counters.map(|(counter, column)| (counter.as_str(), column as &dyn Column)));
         columns
@@ -182,10 +168,7 @@ impl TrafficBlock {
         self.rows = 0;
         self.queries = 0;
         self.responses = 0;
-        self.interval.clear();
-        self.sensor.clear();
         self.run.clear();
-        self.kind.clear();
         self.server.clear();
         self.role.clear();
         self.transport.clear();

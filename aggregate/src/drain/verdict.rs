@@ -3,35 +3,27 @@
 //! Queries that were seen are proof that a server is asked, whatever else was not seen. That none were seen is proof only where
 //! somebody looked all the time: a hole in that makes the verdict `unknown`.
 
-use std::collections::BTreeMap;
+mod told;
+
 use std::net::Ipv6Addr;
 
 use lowtide_proto::Timestamp;
 
-use super::client::{Class, Client};
 use super::cover::Hole;
 use super::decay;
-use super::evidence::{Asked, Evidence, Series};
+use super::evidence::{Asked, Evidence};
 use super::habits::Habits;
 use super::horizon::{Horizon, horizon};
 use super::lowering::lowering;
 use super::plan::{Migration, SECOND};
-use super::report::{
-    CoverageReport, DecayReport, GapReport, MigrationReport, NewServer, Reason, ServerReport, Split,
-};
+use super::report::{DecayReport, MigrationReport, Reason};
 use super::residual::{Locate, Residual, nowhere};
-use super::wanted::Wanted;
 use crate::summary::rfc3339;
-
-/// Residual clients that are told, of each server and zone.
-const MAX_RESIDUAL: usize = 1_000;
+use told::{merged, new_servers, split, told};
 
 /// How far evidence may be behind the moment that is asked about: sensors speak now and then, and rows are on their way. The quiet
 /// period is then one that ends where the evidence does.
 const BEHIND: u64 = 15 * 60 * SECOND;
-
-/// Holes that are told, of each server and zone.
-const MAX_HOLES: usize = 1_000;
 
 const HOUR: u64 = 3_600 * SECOND;
 
@@ -90,6 +82,10 @@ fn span(nanos: u64) -> String {
         3_600..172_800 => format!("{} h", seconds / 3_600),
         _ => format!("{} d", seconds / 86_400),
     }
+}
+
+fn times(count: u64) -> String {
+    if count == 1 { "once".to_owned() } else { format!("{count} times") }
 }
 
 /// Judges a migration at a moment, and says why.
@@ -229,8 +225,14 @@ fn one(
         (Some(cutover), Some(closes)) if cutover <= at => {
             if in_quiet_period > migration.near_zero {
                 let last = asked.last.map(rfc3339).unwrap_or_default();
+                let last = if in_quiet_period == 1 {
+                    format!("at {last}")
+                } else {
+                    format!("the last time at {last}")
+                };
                 let text = format!(
-                    "{name} was asked for {zone} {in_quiet_period} times in the last {}, the last time at {last}",
+                    "{name} was asked for {zone} {} in the last {}, {last}",
+                    times(in_quiet_period),
                     span(required)
                 );
                 reasons.push(reason("queries", text));
@@ -281,7 +283,7 @@ fn one(
             } else {
                 let asked = match in_quiet_period {
                     0 => "nothing".to_owned(),
-                    few => format!("{few} times (near_zero allows {})", migration.near_zero),
+                    few => format!("{} (near_zero allows {})", times(few), migration.near_zero),
                 };
                 let text = format!(
                     "{name} was asked {asked} for {zone} for {} up to {}, and all of it was watched",
@@ -303,106 +305,6 @@ fn one(
     };
     reasons.extend(periodic);
     Judged { verdict, reasons, required, holes, fraction, in_quiet_period }
-}
-
-fn told(
-    migration: &Migration,
-    (horizon, habits): (&Horizon, &Habits),
-    (server, zone): (Ipv6Addr, String),
-    asked: &Asked,
-    judged: Judged,
-    at: Timestamp,
-    all: &mut Residual<'_>,
-) -> ServerReport {
-    let hours = judged.required as f64 / HOUR as f64;
-    let since = migration.cutover.unwrap_or_default();
-    let mut residual: Vec<(&Client, Class)> = asked
-        .clients
-        .values()
-        .filter(|client| client.last >= since)
-        .map(|client| (client, habits.class(client, horizon.at)))
-        .collect();
-    residual.sort_by_key(|(client, _)| (std::cmp::Reverse(client.last), client.address));
-    let mut classes = BTreeMap::new();
-    for (_, class) in &residual {
-        *classes.entry(class.as_str()).or_default() += 1;
-    }
-    residual.iter().for_each(|&(client, class)| all.add(client, class));
-    all.add_others(asked.other_clients() as u64, asked.others);
-    residual.truncate(MAX_RESIDUAL);
-    let quiet = asked.last.map_or(judged.required, |last| at.0.saturating_sub(last.0));
-    let watched = quiet.min(judged.required) as f64 / HOUR as f64 * judged.fraction;
-    ServerReport {
-        address: shown(server),
-        zone,
-        verdict: judged.verdict.as_str(),
-        reasons: judged.reasons,
-        last_query: asked.last.map(rfc3339),
-        queries: asked.queries,
-        queries_set_apart: asked.apart,
-        rate_per_hour: judged.in_quiet_period as f64 / hours,
-        // None seen in a watched time T: e^(-rate T) = 0.05 (the rule of three).
-        rate_upper_bound_95: (judged.in_quiet_period == 0 && watched > 0.0)
-            .then(|| -(0.05_f64.ln()) / watched),
-        coverage: CoverageReport {
-            fraction: judged.fraction,
-            gaps: judged
-                .holes
-                .iter()
-                .take(MAX_HOLES)
-                .map(|hole| GapReport {
-                    from: rfc3339(hole.from),
-                    to: rfc3339(hole.to),
-                    reason: hole.reason.clone(),
-                })
-                .collect(),
-        },
-        classes,
-        residual_clients: residual
-            .into_iter()
-            .map(|(client, class)| all.client(client, class, asked))
-            .collect(),
-        other_clients: asked.other_clients() as u64,
-        other_queries: asked.others,
-        wanted: asked.wanted.as_deref().map(Wanted::told),
-    }
-}
-
-/// The queries of all zones and of these servers over time.
-fn merged(migration: &Migration, evidence: &Evidence, servers: &[super::plan::Server]) -> Series {
-    let mut series = Series::new(HOUR);
-    for number in 0..migration.zones.len() {
-        for server in servers {
-            for (time, count) in
-                evidence.asked.get(&(number, server.address)).iter().flat_map(|asked| asked.series.iter())
-            {
-                series.add(time, count);
-            }
-        }
-    }
-    series
-}
-
-fn split(old: &Series, new: &Series) -> Vec<Split> {
-    let mut hours: BTreeMap<Timestamp, (u64, u64)> = BTreeMap::new();
-    old.iter().for_each(|(time, count)| hours.entry(time).or_default().0 += count);
-    new.iter().for_each(|(time, count)| hours.entry(time).or_default().1 += count);
-    hours.into_iter().map(|(start, (old, new))| Split { start: rfc3339(start), old, new }).collect()
-}
-
-fn new_servers(migration: &Migration, evidence: &Evidence) -> Vec<NewServer> {
-    let mut servers = Vec::new();
-    for (number, zone) in migration.zones.iter().enumerate() {
-        for server in &migration.new {
-            let asked = evidence.asked.get(&(number, server.address));
-            servers.push(NewServer {
-                address: shown(server.address),
-                zone: zone.as_name().to_string(),
-                queries: asked.map_or(0, |asked| asked.queries),
-            });
-        }
-    }
-    servers
 }
 
 #[cfg(test)]

@@ -35,7 +35,7 @@ fn fill(dir: &Path, octets: u64, segment: u64) -> Outcome<Backlog> {
         let (free, octets) = (mebibytes(free), mebibytes(octets));
         return Err(format!("{}: {free} free, too little for a backlog of {octets}", dir.display()).into());
     }
-    let mut random = Random::new(7);
+    let mut random = Random::starting_at(7);
     let noise: Vec<u8> = (0..segment / 8).flat_map(|_| random.bits().to_le_bytes()).collect();
     let spool = Spool::open(dir, SpoolOptions::default())?;
     let mut header = Header {

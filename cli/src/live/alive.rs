@@ -9,6 +9,13 @@ use std::path::{Path, PathBuf};
 use lowtide_proto::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::clock;
+use super::shared::Shared;
+use super::sources::{FORGOTTEN, Source};
+use super::watch::Watch;
+use crate::config::options::RunOptions;
+use crate::pipeline::nanos;
+
 /// What a run leaves to the next.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Alive {
@@ -62,6 +69,46 @@ impl Alive {
         fs::write(&aside, serde_json::to_vec(self)?)?;
         fs::rename(&aside, &path)
     }
+}
+
+/// Leaves a sign of life to the next run; everything before `recorded` is in rows.
+pub fn leave(shared: &Shared, options: &RunOptions, recorded: Timestamp) {
+    let now = clock::now();
+    let mut sources = shared.sources.all();
+    sources.retain(|source| !source.is_forgotten(now));
+    let away = sources.iter().filter_map(|source| Some((source.name.clone(), source.away_since()?.0)));
+    let alive = Alive {
+        sensor: options.sensor.clone(),
+        last: now.0,
+        recorded: recorded.0,
+        away: away.collect(),
+        sources: sources.into_iter().map(|source| source.name).collect(),
+    };
+    // The spool says when it cannot be written; the next run then knows less of this one.
+    let _ = alive.write(&options.spool.dir);
+}
+
+/// Knows again the sources of the run before, and says that nobody watched them since; but for senders that had long gone.
+pub fn resume(shared: &Shared, watch: &mut Watch, before: &Alive) {
+    let known = shared.sources.all();
+    let now = clock::now();
+    let mut sources = Vec::new();
+    for name in &before.sources {
+        // A sender's source is its socket's name, a blank and its identity.
+        let is_of = |source: &Source| {
+            name.strip_prefix(&source.name).is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
+        };
+        let Some(source) = known.iter().find(|source| is_of(source)) else { continue };
+        let left = before.away.get(name).copied().unwrap_or(before.last);
+        if *name == source.name {
+            sources.push(shared.sources.number(name, source.producer, source.gone));
+        } else if now.0.saturating_sub(left) <= nanos(FORGOTTEN) {
+            let number = shared.sources.sender(name, source.producer, source.gone);
+            shared.sources.left_at(number, Timestamp(left));
+            sources.push(number);
+        }
+    }
+    watch.not_running(&sources, before.recorded(), before.last());
 }
 
 #[cfg(test)]

@@ -58,7 +58,6 @@ use opened::Opened;
 use producer::{Pairing, Producer, TICK};
 use rows::Rows;
 use shared::{Happening, Settings, Shared};
-use sources::{FORGOTTEN, Source};
 use watch::Watch;
 
 /// How often the run says in `sensor_run` what it has counted.
@@ -226,7 +225,7 @@ impl Running {
             options.lateness,
         );
         if let Some(before) = before {
-            resume(shared, &mut watch, &before);
+            alive::resume(shared, &mut watch, &before);
         }
         let metrics = match metrics {
             Some(listener) => {
@@ -322,7 +321,7 @@ impl Running {
 
     fn leave(&mut self, options: &RunOptions) {
         let recorded = self.watch.recorded(self.rows.marks());
-        leave(&self.shared, options, recorded);
+        alive::leave(&self.shared, options, recorded);
     }
 
     fn reload(&self, reloader: &Reloader, level: &log::Level) {
@@ -356,46 +355,6 @@ fn tell(told: std::io::Result<()>) {
     if let Err(error) = told {
         warn!("cannot tell the service manager: {error}");
     }
-}
-
-/// Leaves a sign of life to the next run; everything before `recorded` is in rows.
-fn leave(shared: &Shared, options: &RunOptions, recorded: Timestamp) {
-    let now = clock::now();
-    let mut sources = shared.sources.all();
-    sources.retain(|source| !source.is_forgotten(now));
-    let away = sources.iter().filter_map(|source| Some((source.name.clone(), source.away_since()?.0)));
-    let alive = Alive {
-        sensor: options.sensor.clone(),
-        last: now.0,
-        recorded: recorded.0,
-        away: away.collect(),
-        sources: sources.into_iter().map(|source| source.name).collect(),
-    };
-    // The spool says when it cannot be written; the next run then knows less of this one.
-    let _ = alive.write(&options.spool.dir);
-}
-
-/// Knows again the sources of the run before, and says that nobody watched them since; but for senders that had long gone.
-fn resume(shared: &Shared, watch: &mut Watch, before: &Alive) {
-    let known = shared.sources.all();
-    let now = clock::now();
-    let mut sources = Vec::new();
-    for name in &before.sources {
-        // A sender's source is its socket's name, a blank and its identity.
-        let is_of = |source: &Source| {
-            name.strip_prefix(&source.name).is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
-        };
-        let Some(source) = known.iter().find(|source| is_of(source)) else { continue };
-        let left = before.away.get(name).copied().unwrap_or(before.last);
-        if *name == source.name {
-            sources.push(shared.sources.number(name, source.producer, source.gone));
-        } else if now.0.saturating_sub(left) <= nanos(FORGOTTEN) {
-            let number = shared.sources.sender(name, source.producer, source.gone);
-            shared.sources.left_at(number, Timestamp(left));
-            sources.push(number);
-        }
-    }
-    watch.not_running(&sources, before.recorded(), before.last());
 }
 
 fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Error> {

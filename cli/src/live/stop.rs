@@ -12,7 +12,7 @@ use tracing::{error, info, warn};
 
 use super::account::Totals;
 use super::shared::Happening;
-use super::{Running, clock, leave};
+use super::{Running, alive, clock};
 use crate::config::options::RunOptions;
 use crate::error::Error;
 
@@ -47,7 +47,7 @@ impl Running {
         let (rest, recorded) = rows.recorded();
         // What a thread counted that failed is in no row, nor what was dropped and not told: the next run is to say so.
         if recorded == Ok(true) && failed == 0 {
-            leave(&shared, options, clock::now());
+            alive::leave(&shared, options, clock::now());
         }
         let left = rest.finish(options.process.stop_timeout / 2);
         if let Some(outcome) = &left.outcome {

@@ -128,7 +128,7 @@ fn silence_that_was_watched_is_drained_and_exits_with_0() {
     }
     // Once more at 05:00, and the same at moments before that.
     case.file("b.pcap", drained().ask(300, CLIENT, OLD, "www.corp.example"));
-    case.check(&["b.pcap"], 3, "draining", "the last time at 2026-03-01T05:00:00");
+    case.check(&["b.pcap"], 3, "draining", "once in the last 2 h, at 2026-03-01T05:00:00");
     case.check(&["--at", "2026-03-01T04:59:00Z", "b.pcap"], 0, "drained", "quiet");
     case.check(&["--at", "2026-03-01T03:00:00Z", "b.pcap"], 3, "draining", "queries");
     case.check(&["--at", "2026-03-01T01:45:00Z", "b.pcap"], 3, "draining", "within-horizon");
@@ -215,7 +215,7 @@ fn what_the_snap_length_cut_may_have_been_a_query() {
     let asked_late = || drained().ask(300, CLIENT, OLD, "www.corp.example");
     for (snap, exit, verdict, reason) in [
         // The name is there, its type is not.
-        (60, 3, "draining", "the last time at 2026-03-01T05:00:00"),
+        (60, 3, "draining", "once in the last 2 h, at 2026-03-01T05:00:00"),
         (44, 4, "unknown", "queries whose name was not captured"),
         (30, 4, "unknown", "no sensor has ever seen this server"),
     ] {
@@ -287,7 +287,7 @@ fn own_monitors_do_not_keep_a_server_from_being_drained() {
     plain.check(&["a.pcap"], 3, "draining", "queries");
     let near_zero = Case::with("quiet_period", "near_zero = 1\nquiet_period");
     near_zero.file("a.pcap", monitored());
-    near_zero.check(&["a.pcap"], 0, "drained", "1 times (near_zero allows 1)");
+    near_zero.check(&["a.pcap"], 0, "drained", "once (near_zero allows 1)");
 }
 
 #[test]

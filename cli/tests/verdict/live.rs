@@ -164,7 +164,7 @@ fn a_dead_sensor_is_unknown_and_named_until_the_others_alone_are_asked() {
     fleet.asked("ns3", "r", "203.0.113.9", "2026-03-29 12:00:00", 1);
     let others = ["--at", "2026-03-30T00:00:00Z", "--sensor", "ns1", "--sensor", "ns2"];
     let report = fleet.report(&others, 3);
-    assert!(report["reasons"].to_string().contains("was asked for corp.example. 1 times"), "{report}");
+    assert!(report["reasons"].to_string().contains("was asked for corp.example. once"), "{report}");
     // By the clock all of them have been dead for long.
     let report = fleet.report(&[], 4);
     assert!(report["reasons"].to_string().contains("ns1 eth0: nothing of it"), "{}", report["reasons"]);

@@ -1,5 +1,6 @@
 //! Verdicts beside the truth: the whole way from the octets of messages to the verdict, half-hour by half-hour of a migration.
 
+mod hindsight;
 mod outcome;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,13 +9,14 @@ use std::net::{IpAddr, Ipv6Addr};
 use lowtide_aggregate::drain::report::MigrationReport;
 use lowtide_aggregate::drain::{Cover, Migration, Prefix, Server, Watch, judge};
 use lowtide_decode::dns;
-use lowtide_proto::{Endpoint, NameBuf, Observation, Role, Timestamp, Transport};
+use lowtide_proto::{Endpoint, Message, NameBuf, Observation, Role, Timestamp, Transport};
 
 use crate::Simulation;
 use crate::parameters::{Naming, Parameters, Seconds};
 use crate::sink::{Asked, Class, CoverageFact, Seen, Sink};
 use crate::truth::Truth;
 
+pub use hindsight::hindsight;
 pub use outcome::Outcome;
 
 const SECOND: u64 = 1_000_000_000;
@@ -60,36 +62,48 @@ fn mapped(address: IpAddr) -> Ipv6Addr {
     }
 }
 
+fn observation<'a>(seen: &Seen<'_>, message: &'a Message<'a>) -> Observation<'a> {
+    let endpoint =
+        |address: std::net::SocketAddr| Endpoint { address: mapped(address.ip()), port: address.port() };
+    Observation {
+        time: seen.time,
+        own_latency: None,
+        role: Role::Auth,
+        transport: Transport::Udp,
+        client: endpoint(seen.client),
+        server: endpoint(seen.server),
+        message,
+    }
+}
+
+/// What a sensor says of itself.
+fn told_of(fact: &CoverageFact, sensors: &[String], cover: &mut Cover) {
+    match *fact {
+        CoverageFact::Alive { sensor, from, to } => {
+            if let Some(name) = sensors.get(sensor) {
+                cover.seen(name, from, to);
+            }
+        }
+        CoverageFact::Lost { sensor, from, to, frames } => {
+            if let Some(name) = sensors.get(sensor) {
+                cover.lost(name, from, to, &format!("lost {frames} frames"));
+            }
+        }
+    }
+}
+
 impl Sink for Evidence {
     fn message(&mut self, seen: &Seen<'_>) {
         let Some(message) = dns::read(seen.octets, seen.octets.len() as u32, &mut self.qname) else { return };
-        let endpoint =
-            |address: std::net::SocketAddr| Endpoint { address: mapped(address.ip()), port: address.port() };
-        let observation = Observation {
-            time: seen.time,
-            own_latency: None,
-            role: Role::Auth,
-            transport: Transport::Udp,
-            client: endpoint(seen.client),
-            server: endpoint(seen.server),
-            message: &message,
-        };
-        self.watch.observe(seen.sensor, &observation);
+        self.watch.observe(seen.sensor, &observation(seen, &message));
     }
 
     fn coverage(&mut self, fact: &CoverageFact) {
-        match *fact {
-            CoverageFact::Alive { sensor, from, to } => {
-                if let Some(name) = self.sensors.get(sensor) {
-                    self.cover.seen(name, from, to);
-                }
-            }
-            CoverageFact::Lost { sensor, from, to, frames } => {
-                if let Some(name) = self.sensors.get(sensor) {
-                    self.cover.lost(name, from, to, &format!("lost {frames} frames"));
-                    self.lost.push((name.clone(), from, to));
-                }
-            }
+        told_of(fact, &self.sensors, &mut self.cover);
+        if let CoverageFact::Lost { sensor, from, to, .. } = *fact
+            && let Some(name) = self.sensors.get(sensor)
+        {
+            self.lost.push((name.clone(), from, to));
         }
     }
 
@@ -142,18 +156,41 @@ fn configured(of: &Parameters, truth: &Truth) -> Migration {
     }
 }
 
+/// Who is who, which is drawn before anything else: a run for nothing else.
+fn drawn(parameters: &Parameters) -> Truth {
+    let mut short = parameters.clone();
+    (short.length, short.aftermath) = (0, 0);
+    Simulation::new(short).finish()
+}
+
+fn names(parameters: &Parameters) -> Vec<String> {
+    parameters.sensors.iter().map(|sensor| sensor.name.clone()).collect()
+}
+
+/// The verdict by what was asked and what sensors say of themselves.
+fn judged(
+    migration: &Migration,
+    watch: &Watch,
+    sensors: &[String],
+    cover: &Cover,
+    at: Timestamp,
+) -> MigrationReport {
+    let mut evidence = watch.evidence(sensors).into_iter().next().unwrap_or_default();
+    let mut cover = cover.clone();
+    cover.adopt(std::mem::take(&mut evidence.cover));
+    evidence.cover = cover;
+    judge(migration, &evidence, at).1
+}
+
 /// Judges one migration, drawn from a seed, each half-hour from its cutover to the end of the evidence.
 pub fn check(seed: u64) -> Outcome {
     let parameters = Parameters::random(seed);
-    // Who is set apart is in the truth of the clients, which are drawn first: a run for nothing else.
-    let mut short = parameters.clone();
-    (short.length, short.aftermath) = (0, 0);
-    let clients = Simulation::new(short).finish();
+    let clients = drawn(&parameters);
     let migration = configured(&parameters, &clients);
     let mut evidence = Evidence {
         watch: Watch::new(vec![migration.clone()]),
         cover: Cover::default(),
-        sensors: parameters.sensors.iter().map(|sensor| sensor.name.clone()).collect(),
+        sensors: names(&parameters),
         qname: NameBuf::new(),
         asked: BTreeMap::new(),
         last_seen: BTreeMap::new(),
@@ -175,7 +212,7 @@ pub fn check(seed: u64) -> Outcome {
         simulation.run_until(at, &mut evidence);
         let is_last = moment + STEP > parameters.length;
         if is_last || evidence.may_be_drained(&migration, at) {
-            let report = evidence.judge(&migration, at);
+            let report = judged(&migration, &evidence.watch, &evidence.sensors, &evidence.cover, at);
             for (number, server) in report.servers.iter().enumerate() {
                 let zone = number / migration.old.len();
                 let Some(old) = migration.old.get(number % migration.old.len()) else { continue };
@@ -210,13 +247,5 @@ impl Evidence {
             last.is_none_or(|last| at.0.saturating_sub(last.0) >= migration.quiet_period)
         };
         (0..migration.zones.len()).any(|zone| migration.old.iter().any(|server| quiet(zone, server)))
-    }
-
-    fn judge(&self, migration: &Migration, at: Timestamp) -> MigrationReport {
-        let mut evidence = self.watch.evidence(&self.sensors).into_iter().next().unwrap_or_default();
-        let mut cover = self.cover.clone();
-        cover.adopt(std::mem::take(&mut evidence.cover));
-        evidence.cover = cover;
-        judge(migration, &evidence, at).1
     }
 }

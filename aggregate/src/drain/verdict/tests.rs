@@ -60,6 +60,27 @@ fn silence_that_was_watched_is_proof() {
 }
 
 #[test]
+fn a_reason_says_once_and_so_many_times() {
+    let text = |hours: &[u64], near_zero: u64| {
+        let migration = Migration { near_zero, ..migration() };
+        let (_, report) = judge(&migration, &evidence(hours), Timestamp(CUTOVER + 100 * HOUR));
+        report.reasons.first().unwrap().text.clone()
+    };
+    // The cutover is at 1970-02-11 16:00.
+    assert_eq!(
+        text(&[90], 0),
+        "2001:db8::1 was asked for corp.example. once in the last 24 h, at 1970-02-15T10:00:00.000000000Z"
+    );
+    assert_eq!(
+        text(&[90, 91], 0),
+        "2001:db8::1 was asked for corp.example. 2 times in the last 24 h, the last time at 1970-02-15T11:00:00.000000000Z"
+    );
+    assert!(text(&[90], 5).starts_with("2001:db8::1 was asked once (near_zero allows 5) for corp.example."));
+    assert!(text(&[90, 91], 5).starts_with("2001:db8::1 was asked 2 times (near_zero allows 5) for"));
+    assert!(text(&[], 5).starts_with("nobody was seen to ask any server for corp.example."));
+}
+
+#[test]
 fn a_query_after_the_moment_hides_none_before_it() {
     check(&evidence(&[5, 99, 150]), 100, Verdict::Draining, "queries");
 }

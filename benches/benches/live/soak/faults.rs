@@ -86,7 +86,7 @@ impl fmt::Display for Fault {
 
 /// Faults for some time, in rounds of all of them, each in an order of its own; none at the very end.
 pub fn schedule(seed: u64, time: Duration) -> Vec<(Duration, Fault)> {
-    let (mut random, mut at) = (Random::new(seed), Duration::from_secs(5));
+    let (mut random, mut at) = (Random::starting_at(seed), Duration::from_secs(5));
     let (mut scheduled, mut round) = (Vec::new(), Vec::new());
     while at + Duration::from_secs(15) <= time {
         if round.is_empty() {

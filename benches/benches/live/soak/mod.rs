@@ -80,7 +80,7 @@ pub fn run(options: &Options, lowtide: &Path) -> Outcome<bool> {
         senders: &senders,
         socket: &socket,
         configuration: &configuration,
-        random: Random::new(options.seed ^ 1),
+        random: Random::starting_at(options.seed ^ 1),
     };
     for (at, fault) in &schedule {
         clock::wait_until(begin + *at);
