@@ -175,7 +175,11 @@ impl Watch {
             }
             match why {
                 Some(reason) => gaps.tell(number, since, passed.to, reason),
-                None if source.ways > 0 => gaps.coverage.heartbeat(number, passed.to),
+                None if source.ways > 0 => {
+                    for second in passed.seconds() {
+                        gaps.coverage.heartbeat(number, second);
+                    }
+                }
                 None => {}
             }
         }
@@ -314,6 +318,27 @@ mod tests {
         let rows = shared.coverage().close(Timestamp(u64::MAX));
         let row = |row: CoverageRow| (row.start.0 / SECOND / 60, row.lost, row.heartbeats, row.unknown);
         rows.into_iter().map(row).collect()
+    }
+
+    #[test]
+    fn each_second_has_a_heartbeat_whenever_ticks_come() {
+        let (mut watch, shared, _taken) = watch();
+        let eth0 = shared.sources.number("eth0", 0, "gone_ms");
+        shared.sources.opened_at(eth0, at(1));
+        // From the midst of a minute on: ticks a little more than a second apart, some late by up to three.
+        let (mut now, end) = (90_400_000_000, 600_000_000_000);
+        let late = [1_003, 1_001, 3_900, 4, 1_250, 1_000, 2_700, 10].map(|millis: u64| millis * 1_000_000);
+        for nanos in late.into_iter().cycle() {
+            let (from, to) = (Timestamp(now), Timestamp((now + nanos).min(end)));
+            let found = watch.after(Passed { from, to, nanos: to.0 - from.0, step: 0 });
+            assert_eq!(found, Found::default());
+            now = to.0;
+            if now == end {
+                break;
+            }
+        }
+        let beats: Vec<_> = told(&shared).into_iter().map(|(minute, _, beats, _)| (minute, beats)).collect();
+        assert_eq!(beats, [(1, 30), (2, 60), (3, 60), (4, 60), (5, 60), (6, 60), (7, 60), (8, 60), (9, 60)]);
     }
 
     #[test]
