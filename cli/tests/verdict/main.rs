@@ -11,3 +11,4 @@ mod recorded;
 mod replayed;
 #[path = "../support/mod.rs"]
 mod support;
+mod taps;

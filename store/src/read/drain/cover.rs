@@ -62,6 +62,7 @@ struct UntoldRow {
 #[derive(Debug, Deserialize, Row)]
 struct LossRow {
     sensor: String,
+    run: String,
     source: String,
     server: String,
     at: u32,
@@ -74,8 +75,8 @@ struct LossRow {
 /// Losses as they are read: those of neighbouring intervals and of the same kind are one.
 #[derive(Debug, Default)]
 pub struct Losses {
-    /// By sensor and source.
-    pub by_source: BTreeMap<(String, String), Vec<Loss>>,
+    /// By sensor, run and source.
+    pub by_source: BTreeMap<(String, String, String), Vec<Loss>>,
     /// When responses of a server could not be read, last.
     pub unread: BTreeMap<Ipv6Addr, Timestamp>,
     /// The counts of the loss that is last in its list.
@@ -86,15 +87,15 @@ impl Losses {
     /// The statement over the rows of coverage that `which` lets through.
     pub fn sql(which: &str) -> String {
         format!(
-            "SELECT sensor, source, toString(server) AS server, toUInt32(interval) AS at, \
+            "SELECT sensor, run, source, toString(server) AS server, toUInt32(interval) AS at, \
              toUInt32(at + if(max(its.width) = 0, toUInt32({WIDTH}), max(its.width))) AS to, \
              toUInt64(ifNull(toUnixTimestamp64Nano(max(last)), 0)) AS last, \
              CAST(mapFilter((reason, count) -> count > 0, sumMap(lost)) AS Array(Tuple(String, UInt64))) AS losses, \
              max(unknown) AS is_unknown \
              FROM coverage LEFT JOIN {RUNS} AS its USING (sensor, run) \
              WHERE {which} AND (unknown > 0 OR notEmpty(lost)) \
-             GROUP BY sensor, source, server, interval HAVING notEmpty(losses) OR is_unknown > 0 \
-             ORDER BY sensor, source, server, at"
+             GROUP BY sensor, run, source, server, interval HAVING notEmpty(losses) OR is_unknown > 0 \
+             ORDER BY sensor, run, source, server, at"
         )
     }
 
@@ -125,7 +126,7 @@ impl Losses {
         if losses.is_empty() && row.is_unknown == 0 {
             return;
         }
-        let list = self.by_source.entry((row.sensor, row.source)).or_default();
+        let list = self.by_source.entry((row.sensor, row.run, row.source)).or_default();
         let is_same = self.counts.keys().eq(losses.keys());
         let is_full = list.len() >= MAX_LOSSES;
         match list.last_mut() {
@@ -359,7 +360,7 @@ fn watched(
         for (_, loss) in untold.iter().filter(|(sensor, _)| *sensor == row.sensor) {
             evidence.cover.lost(&name, loss.from, loss.to, &loss.reason);
         }
-        for ((sensor, source), lost) in &losses.by_source {
+        for ((sensor, _, source), lost) in &losses.by_source {
             // What was lost on the way to ClickHouse is of no source, and so of all.
             let is_of =
                 *sensor == row.sensor && (*source == row.source || source == "spool" || source.is_empty());
