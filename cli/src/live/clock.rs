@@ -3,6 +3,7 @@
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use lowtide_proto::Timestamp;
+use lowtide_proto::time::NANOS_PER_SECOND;
 
 use crate::pipeline::nanos;
 
@@ -45,6 +46,13 @@ pub struct Passed {
 }
 
 impl Passed {
+    /// The seconds of the wall clock that ended between the two, by their beginnings. A tick comes late where the machine is busy, and on
+    /// this side or that of an interval's end; a second is of the interval that it is in, which so has all of its seconds.
+    pub fn seconds(self) -> impl Iterator<Item = Timestamp> {
+        let second = |time: Timestamp| time.0 / NANOS_PER_SECOND;
+        (second(self.from)..second(self.to)).map(|second| Timestamp(second * NANOS_PER_SECOND))
+    }
+
     /// Whether the wall clock was set forward.
     pub const fn is_forward(&self) -> bool {
         self.step > 0 && self.to.0 > self.from.0.saturating_add(self.nanos)

@@ -56,6 +56,8 @@ pub struct Watch {
     shards: Vec<Sender<EventBatch>>,
     rows: Sender<Recorded>,
     steps: Steps,
+    /// Since when it watches; a second that it did not see from its beginning has no heartbeat.
+    began: Timestamp,
     /// Nanoseconds of an interval.
     width: u64,
     /// How far behind the clock windows close, in nanoseconds.
@@ -96,6 +98,7 @@ impl Watch {
             shards,
             rows,
             steps: Steps::new(),
+            began: super::clock::now(),
             width: nanos(width).max(1),
             behind: nanos(query_timeout + lateness + MARGIN),
             number: 0,
@@ -153,6 +156,7 @@ impl Watch {
                 continue;
             }
             if passed.is_back() {
+                self.began = passed.to;
                 for (from, to) in away {
                     gaps.tell(number, from, to, source.gone);
                 }
@@ -175,7 +179,11 @@ impl Watch {
             }
             match why {
                 Some(reason) => gaps.tell(number, since, passed.to, reason),
-                None if source.ways > 0 => gaps.coverage.heartbeat(number, passed.to),
+                None if source.ways > 0 => {
+                    for second in passed.seconds().filter(|second| *second >= self.began) {
+                        gaps.coverage.heartbeat(number, second);
+                    }
+                }
                 None => {}
             }
         }
@@ -300,7 +308,7 @@ mod tests {
         let second = Duration::from_secs(1);
         let watch = Watch::new(&shared, Vec::new(), rows, 60 * second, second, second);
         // Nothing is due.
-        (Watch { behind: u64::MAX, ..watch }, shared, taken)
+        (Watch { behind: u64::MAX, began: Timestamp(90_400_000_000), ..watch }, shared, taken)
     }
 
     const fn passed(from: u64, to: u64, nanos: u64, step: u64) -> Passed {
@@ -314,6 +322,27 @@ mod tests {
         let rows = shared.coverage().close(Timestamp(u64::MAX));
         let row = |row: CoverageRow| (row.start.0 / SECOND / 60, row.lost, row.heartbeats, row.unknown);
         rows.into_iter().map(row).collect()
+    }
+
+    #[test]
+    fn each_second_has_a_heartbeat_whenever_ticks_come() {
+        let (mut watch, shared, _taken) = watch();
+        let eth0 = shared.sources.number("eth0", 0, "gone_ms");
+        shared.sources.opened_at(eth0, at(1));
+        // From the midst of a second on: ticks a little more than a second apart, some late by up to three.
+        let (mut now, end) = (watch.began.0, 600_000_000_000);
+        let late = [1_003, 1_001, 3_900, 4, 1_250, 1_000, 2_700, 10].map(|millis: u64| millis * 1_000_000);
+        for nanos in late.into_iter().cycle() {
+            let (from, to) = (Timestamp(now), Timestamp((now + nanos).min(end)));
+            let found = watch.after(Passed { from, to, nanos: to.0 - from.0, step: 0 });
+            assert_eq!(found, Found::default());
+            now = to.0;
+            if now == end {
+                break;
+            }
+        }
+        let beats: Vec<_> = told(&shared).into_iter().map(|(minute, _, beats, _)| (minute, beats)).collect();
+        assert_eq!(beats, [(1, 29), (2, 60), (3, 60), (4, 60), (5, 60), (6, 60), (7, 60), (8, 60), (9, 60)]);
     }
 
     #[test]

@@ -6,8 +6,11 @@
 //! The files of one folder are taken for one sensor's whose capture was rotated, so that one of them goes on where another ended. Only
 //! where that is so: they are of one kind, do not overlap in time, and show servers that were shown before. Else each file stands for
 //! itself, and no file fills another's holes: one tap's silence must not be filled by another tap that sees another server.
+//!
+//! Files of several runs may be in one folder, since a capture may be replayed file by file. But where two runs have a path in common and
+//! not the same file under it, nobody knows of how many machines these paths are.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::net::Ipv6Addr;
 use std::path::{Path, PathBuf};
 
@@ -32,6 +35,8 @@ type Span = (Timestamp, Timestamp);
 #[derive(Clone, Debug, Default)]
 pub struct Sight {
     spans: Vec<Span>,
+    /// When it may have seen besides, of which there is no proof.
+    claimed: Option<Span>,
     lost: Vec<(Span, &'static str)>,
     servers: HashSet<Ipv6Addr>,
     /// Of those, the ones shown last, two at each place that a hash says.
@@ -64,6 +69,11 @@ impl Sight {
     /// What is known of a file without reading it.
     pub fn of(spans: &[Span], servers: &[Ipv6Addr]) -> Self {
         Self { spans: spans.to_vec(), servers: servers.iter().copied().collect(), ..Self::default() }
+    }
+
+    /// It had frames from one moment to another, which proves nothing of the time between them.
+    pub const fn claim(&mut self, span: Option<Span>) {
+        self.claimed = span;
     }
 
     /// A frame was seen; `silence` are the nanoseconds that may pass without one.
@@ -133,12 +143,12 @@ impl Sight {
     }
 
     fn first(&self) -> Option<Timestamp> {
-        self.spans.iter().map(|&(from, _)| from).min()
+        self.spans.iter().chain(&self.claimed).map(|&(from, _)| from).min()
     }
 
     /// Its latest frame.
     pub fn last(&self) -> Option<Timestamp> {
-        self.spans.iter().map(|&(_, to)| to).max()
+        self.spans.iter().chain(&self.claimed).map(|&(_, to)| to).max()
     }
 }
 
@@ -164,11 +174,26 @@ fn joined(mut spans: Vec<Span>, silence: u64) -> Vec<Span> {
 
 /// The source of each file.
 pub fn sources(files: &[Seen]) -> Sources {
+    sources_of_runs(files, &[])
+}
+
+/// The same for files that were read by these runs, each in its place.
+pub fn sources_of_runs(files: &[Seen], runs: &[&str]) -> Sources {
     let mut folders: BTreeMap<PathBuf, Vec<usize>> = BTreeMap::new();
     for (number, file) in files.iter().enumerate() {
         folders.entry(folder(&file.path)).or_default().push(number);
     }
-    let mut names: Vec<String> = files.iter().map(|file| file_name(&file.path)).collect();
+    let run = |number: usize| runs.get(number).copied().unwrap_or_default();
+    let mut paths: BTreeMap<&Path, BTreeSet<&str>> = BTreeMap::new();
+    for (number, file) in files.iter().enumerate() {
+        paths.entry(&file.path).or_default().insert(run(number));
+    }
+    let is_shared = |path: &Path| paths.get(path).is_some_and(|runs| runs.len() > 1);
+    let name = |(number, file): (usize, &Seen)| {
+        let name = file_name(&file.path);
+        if is_shared(&file.path) { format!("{name} of run {}", run(number)) } else { name }
+    };
+    let mut names: Vec<String> = files.iter().enumerate().map(name).collect();
     let mut notes = Vec::new();
     for (folder, numbers) in folders {
         if numbers.len() < 2 {
@@ -176,7 +201,9 @@ pub fn sources(files: &[Seen]) -> Sources {
         }
         let of_folder: Vec<&Seen> = numbers.iter().filter_map(|&number| files.get(number)).collect();
         let shown = of_folder.first().map_or(&*folder, |file| parent(&file.path)).display().to_string();
-        match rotation(&of_folder) {
+        let shared = of_folder.iter().find(|file| is_shared(&file.path));
+        let one = shared.map_or(Ok(()), |file| Err(not_the_same(&file.path, &paths)));
+        match one.and_then(|()| rotation(&of_folder)) {
             Ok(()) => {
                 let name = format!("{} files of {shown}", numbers.len());
                 for number in numbers {
@@ -192,6 +219,13 @@ pub fn sources(files: &[Seen]) -> Sources {
         }
     }
     Sources { names, notes }
+}
+
+/// That runs read different files under one path.
+fn not_the_same(path: &Path, runs: &BTreeMap<&Path, BTreeSet<&str>>) -> String {
+    let runs: Vec<String> =
+        runs.get(path).into_iter().flatten().take(3).map(|run| format!("of run {run}")).collect();
+    format!("{} {} are not the same file", file_name(path), runs.join(" and "))
 }
 
 /// Whether files may be one capture that was rotated, or why not.
@@ -218,9 +252,9 @@ fn rotation(files: &[&Seen]) -> Result<(), String> {
     Ok(())
 }
 
-/// The files that hold frames, by their beginning.
+/// The files that hold frames, or say so, by their beginning.
 fn in_time<'a>(files: &[&'a Seen]) -> Vec<&'a Seen> {
-    let mut files: Vec<&Seen> = files.iter().copied().filter(|file| !file.sight.spans.is_empty()).collect();
+    let mut files: Vec<&Seen> = files.iter().copied().filter(|file| file.sight.first().is_some()).collect();
     files.sort_by_key(|file| (file.sight.first(), file.sight.last()));
     files
 }

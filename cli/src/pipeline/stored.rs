@@ -67,8 +67,11 @@ impl OfSensors {
             let Some((its, others)) = rest.split_at_checked(of_sensor.len()) else { break };
             rest = others;
             let sensor = of_sensor.first().map_or("", |file| file.sensor.as_str());
-            let found = sight::sources(its);
-            sources.names.extend(found.names.into_iter().map(|name| format!("{sensor} {name}")));
+            let runs: Vec<&str> = of_sensor.iter().map(|file| file.run.as_str()).collect();
+            let found = sight::sources_of_runs(its, &runs);
+            // A live source of the sensor may have a file's name.
+            let names = found.names.into_iter().map(|name| format!("{sensor} {name} (replayed)"));
+            sources.names.extend(names);
             notes.extend(found.notes.into_iter().map(|note| format!("sensor {sensor}: {note}")));
         }
         Self { files, seen, sources }
@@ -90,7 +93,9 @@ impl OfSensors {
 
 fn seen(file: &File) -> Seen {
     let path = PathBuf::from(&file.path);
-    Seen { kind: kind(&path), damaged: None, sight: Sight::of(&file.seen, &file.servers), path }
+    let mut sight = Sight::of(&file.seen, &file.servers);
+    sight.claim(file.claimed);
+    Seen { kind: kind(&path), damaged: None, sight, path }
 }
 
 /// What the name says of the format, which rows do not tell: its ending, without that of a compression.

@@ -30,12 +30,18 @@ impl Fleet {
     /// `eth0` of a sensor watched the old server from one day of March to another, but for minutes (of all, since the beginning of
     /// March) to which `but` applies.
     pub fn watched(&self, sensor: &str, from: u32, to: u32, but: &str) {
+        let minutes = (from * 1_440, to * 1_440);
+        self.beats(sensor, "r", minutes, &format!("if({but}, 0, 60)"));
+    }
+
+    /// A run of a sensor has so many heartbeats in each of these minutes, since the beginning of March; without one, no row.
+    pub fn beats(&self, sensor: &str, run: &str, (from, to): (u32, u32), beats: &str) {
         self.database.query(&format!(
             "INSERT INTO coverage (interval, sensor, run, kind, source, server, frames, messages, first, last, heartbeats)
-             SELECT toDateTime('2026-03-01 00:00:00', 'UTC') + 60 * minute AS at, '{sensor}', 'r', 'live', 'eth0', its_server, 10,
-                 if(its_server = '', 5, toUInt64(minute % 1000 = 0)), at, at + 59, 60
-             FROM (SELECT number + {from} * 1440 AS minute, arrayJoin(['', '{OLD}']) AS its_server FROM numbers(({to} - {from}) * 1440))
-             WHERE NOT ({but})"
+             SELECT toDateTime('2026-03-01 00:00:00', 'UTC') + 60 * minute AS at, '{sensor}', '{run}', 'live', 'eth0', its_server, 10,
+                 if(its_server = '', 5, toUInt64(minute % 1000 = 0)), at, at + 59, {beats} AS beats
+             FROM (SELECT number + {from} AS minute, arrayJoin(['', '{OLD}']) AS its_server FROM numbers({to} - {from}))
+             WHERE beats > 0"
         ));
     }
 

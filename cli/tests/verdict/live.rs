@@ -80,33 +80,6 @@ fn a_minute_that_nobody_watched_is_unknown() {
 }
 
 #[test]
-fn between_two_runs_in_one_minute_nobody_looked() {
-    if skipped() {
-        return;
-    }
-    let fleet = Fleet::new();
-    // On 28 March, at 10:00:20, a sensor is stopped; it is started anew at 10:00:40, of which its spool does not tell.
-    let minute = 27 * 1_440 + 600;
-    fleet.watched("ns1", 0, 30, &format!("minute >= {minute}"));
-    fleet.database.query(&format!(
-        "INSERT INTO coverage SELECT * REPLACE ('later' AS run, interval + toIntervalMinute({minute} + 1) AS interval)
-         FROM (SELECT * FROM coverage WHERE interval < '2026-03-03 00:00:00')"
-    ));
-    let beats = |run: &str, beats: u32| {
-        fleet.database.query(&format!(
-            "INSERT INTO coverage (interval, sensor, run, kind, source, server, heartbeats)
-             SELECT '2026-03-28 10:00:00', 'ns1', '{run}', 'live', 'eth0', arrayJoin(['', '{OLD}']), {beats}"
-        ));
-    };
-    beats("r", 35);
-    beats("later", 20);
-    fleet.asked("ns1", "r", "203.0.113.7", "2026-03-01 05:00:00", 3);
-    let hole =
-        "from 2026-03-28T10:00:35.000000000Z to 2026-03-28T10:01:00.000000000Z: ns1 eth0: nobody looked";
-    fleet.check("2026-03-29T00:00:00Z", &[], 4, "unknown", hole);
-}
-
-#[test]
 fn what_was_lost_is_unknown() {
     if skipped() {
         return;

@@ -9,5 +9,7 @@ mod fleet;
 mod live;
 mod recorded;
 mod replayed;
+mod runs;
 #[path = "../support/mod.rs"]
 mod support;
+mod taps;

@@ -11,11 +11,11 @@ use crate::craft::Capture;
 use crate::recorded::database;
 use crate::support::{Database, skipped};
 
-const OLD: [u8; 4] = [192, 0, 2, 53];
-const NEW: [u8; 4] = [198, 51, 100, 53];
-const CLIENT: [u8; 4] = [203, 0, 113, 77];
+pub const OLD: [u8; 4] = [192, 0, 2, 53];
+pub const NEW: [u8; 4] = [198, 51, 100, 53];
+pub const CLIENT: [u8; 4] = [203, 0, 113, 77];
 
-const PLAN: &str = "[[migration]]\nname = 'm'\nzones = ['corp.example']\nold = ['192.0.2.53']\nnew = ['198.51.100.53']\n\
+pub const PLAN: &str = "[[migration]]\nname = 'm'\nzones = ['corp.example']\nold = ['192.0.2.53']\nnew = ['198.51.100.53']\n\
     cutover = '2026-03-01T01:00:00Z'\nparent_ns_ttl = '1h'\nquiet_period = '2h'\nnew_verified = true\n";
 
 fn lowtide(folder: &Path, args: &[&str]) -> Output {

@@ -85,6 +85,52 @@ fn no_file_fills_the_holes_of_what_may_be_another_sensor() {
     }
 }
 
+/// Which sources files of these runs are of.
+fn of_runs(files: &[(&str, Seen)]) -> (Vec<String>, Vec<String>) {
+    let (runs, files): (Vec<&str>, Vec<Seen>) = files.iter().cloned().unzip();
+    let Sources { names, notes } = sources_of_runs(&files, &runs);
+    (names, notes)
+}
+
+#[test]
+fn a_capture_may_be_read_file_by_file_in_several_runs() {
+    let rotated = [("b", file("/x/2", minutes(60, 110), A)), ("a", file("/x/1", minutes(0, 50), A))];
+    let (names, notes) = of_runs(&rotated);
+    assert_eq!((names, notes.len()), (vec!["2 files of /x".to_owned(); 2], 0));
+}
+
+#[test]
+fn what_two_runs_have_under_one_path_is_never_one_source() {
+    for path in ["-", "/x/1", "1"] {
+        // Even where one begins when the other has ended.
+        let taps = [("a", file(path, minutes(0, 50), A)), ("b", file(path, minutes(60, 110), A))];
+        let (names, notes) = of_runs(&taps);
+        assert!(names[0].ends_with(" of run a") && names[1].ends_with(" of run b"), "{names:?}");
+        assert!(notes[0].contains("of run a and of run b are not the same file"), "{notes:?}");
+        // The other files of the folder may be of either.
+        if path == "/x/1" {
+            let more = [&taps[..], &[("c", file("/x/2", minutes(120, 150), A))]].concat();
+            let (names, _) = of_runs(&more);
+            assert_eq!(names, ["/x/1 of run a", "/x/1 of run b", "/x/2"]);
+        }
+    }
+}
+
+#[test]
+fn what_a_run_claims_that_was_cut_off_is_no_sight_and_stands_in_the_way_of_another() {
+    let claims = |path: &str, from, to| {
+        let mut cut = file(path, [], A);
+        cut.sight.claim(Some((at(from), at(to))));
+        cut
+    };
+    let after = [file("/x/1", minutes(0, 50), A), claims("/x/2", 60, 80), file("/x/3", minutes(90, 120), A)];
+    assert_eq!(holes(&after, 0, 120), [(50, 90)]);
+    assert_eq!(sources(&after).names, ["3 files of /x"; 3]);
+    // What was seen beside it may be another tap's.
+    let beside = [file("/x/1", minutes(0, 120), A), claims("/x/2", 60, 80)];
+    assert!(holes(&beside, 0, 120).contains(&(0, 120)));
+}
+
 #[test]
 fn damage_is_a_hole_until_another_file_goes_on() {
     let damaged =

@@ -10,12 +10,13 @@ use lowtide_aggregate::summary::rfc3339;
 use lowtide_proto::Timestamp;
 use serde::Deserialize;
 
+use super::beats::{self, Crowded, Watched};
 use super::{Loss, Scope, address, all, seconds};
 use crate::read::ReadError;
-use crate::read::rows::{DAY, HOUR, Statement};
+use crate::read::rows::{HOUR, Statement};
 
 /// Seconds of an interval of a run that said nothing of itself.
-const WIDTH: u32 = 60;
+pub const WIDTH: u32 = 60;
 
 /// Queries whose name was not captured: they may have been for any zone.
 const UNREAD_QUERY: &str = "unread_query";
@@ -36,21 +37,6 @@ struct WatchRow {
     servers: Vec<String>,
 }
 
-/// Intervals of one run with heartbeats that follow one another.
-#[derive(Debug, Deserialize, Row)]
-struct IslandRow {
-    sensor: String,
-    source: String,
-    server: String,
-    run: String,
-    since: u32,
-    until: u32,
-    first_width: u32,
-    first_beats: u64,
-    last_width: u32,
-    last_beats: u64,
-}
-
 #[derive(Debug, Deserialize, Row)]
 struct UntoldRow {
     sensor: String,
@@ -62,6 +48,7 @@ struct UntoldRow {
 #[derive(Debug, Deserialize, Row)]
 struct LossRow {
     sensor: String,
+    run: String,
     source: String,
     server: String,
     at: u32,
@@ -74,8 +61,8 @@ struct LossRow {
 /// Losses as they are read: those of neighbouring intervals and of the same kind are one.
 #[derive(Debug, Default)]
 pub struct Losses {
-    /// By sensor and source.
-    pub by_source: BTreeMap<(String, String), Vec<Loss>>,
+    /// By sensor, run and source.
+    pub by_source: BTreeMap<(String, String, String), Vec<Loss>>,
     /// When responses of a server could not be read, last.
     pub unread: BTreeMap<Ipv6Addr, Timestamp>,
     /// The counts of the loss that is last in its list.
@@ -86,15 +73,15 @@ impl Losses {
     /// The statement over the rows of coverage that `which` lets through.
     pub fn sql(which: &str) -> String {
         format!(
-            "SELECT sensor, source, toString(server) AS server, toUInt32(interval) AS at, \
+            "SELECT sensor, run, source, toString(server) AS server, toUInt32(interval) AS at, \
              toUInt32(at + if(max(its.width) = 0, toUInt32({WIDTH}), max(its.width))) AS to, \
              toUInt64(ifNull(toUnixTimestamp64Nano(max(last)), 0)) AS last, \
              CAST(mapFilter((reason, count) -> count > 0, sumMap(lost)) AS Array(Tuple(String, UInt64))) AS losses, \
              max(unknown) AS is_unknown \
              FROM coverage LEFT JOIN {RUNS} AS its USING (sensor, run) \
              WHERE {which} AND (unknown > 0 OR notEmpty(lost)) \
-             GROUP BY sensor, source, server, interval HAVING notEmpty(losses) OR is_unknown > 0 \
-             ORDER BY sensor, source, server, at"
+             GROUP BY sensor, run, source, server, interval HAVING notEmpty(losses) OR is_unknown > 0 \
+             ORDER BY sensor, run, source, server, at"
         )
     }
 
@@ -125,7 +112,7 @@ impl Losses {
         if losses.is_empty() && row.is_unknown == 0 {
             return;
         }
-        let list = self.by_source.entry((row.sensor, row.source)).or_default();
+        let list = self.by_source.entry((row.sensor, row.run, row.source)).or_default();
         let is_same = self.counts.keys().eq(losses.keys());
         let is_full = list.len() >= MAX_LOSSES;
         match list.last_mut() {
@@ -161,7 +148,7 @@ fn told(losses: &BTreeMap<String, u64>) -> String {
 }
 
 /// How long an interval of each run is, seconds.
-const RUNS: &str =
+pub const RUNS: &str =
     "(SELECT sensor, run, toUInt32(greatest(1, ceil(interval_s))) AS width FROM sensor_run FINAL)";
 
 /// Fills who watched of the live sensors, and gives by sensor what sensors were not told to record; `unread` is when replayed files could not read a response of a server, last.
@@ -182,14 +169,19 @@ pub async fn read(
          WHERE {live} AND server IN {{old:Array(String)}} AND messages > 0 GROUP BY sensor, source ORDER BY sensor, source"
     );
     let watching: Vec<WatchRow> = all(scope.client, "who watches", statement(sql)).await?;
-    let islands =
-        islands(scope, &statement, &format!("{in_range} AND server IN {{old:Array(String)}}")).await?;
+    let of_old = format!("{live} AND server IN {{old:Array(String)}}");
+    // The interval that this begins in, and its neighbours, however long they are.
+    let beaten = format!("{of_old} AND interval >= toDateTime({}, 'UTC')", since.saturating_sub(2 * HOUR));
+    let beats = Beats {
+        watched: beats::watched(scope.client, &parameters, &beaten).await?,
+        crowded: beats::crowded(scope.client, &parameters, &of_old).await?,
+    };
     let mut losses = Losses { unread, ..Losses::default() };
     let servers = "(server = '' OR server IN {servers:Array(String)})";
     losses.read(scope.client, statement(Losses::sql(&format!("{in_range} AND {servers}"))), scope.at).await?;
     let untold = untold(scope, statement).await?;
     for row in watching {
-        watched(scope, evidence, &row, &islands, &losses, &untold);
+        watched(scope, evidence, &row, &beats, &losses, &untold);
     }
     let servers = scope.servers();
     for (server, last) in losses.unread.into_iter().filter(|(server, _)| servers.contains(server)) {
@@ -251,55 +243,6 @@ async fn untold(
     Ok(rows.into_iter().map(loss).collect())
 }
 
-/// Stretches of intervals with heartbeats, of each run: between two runs nobody looked, though both may have heartbeats in one interval. Most days are whole, and told so at once; of the others the intervals are looked at.
-async fn islands(
-    scope: &Scope<'_>,
-    statement: &impl Fn(String) -> Statement,
-    which: &str,
-) -> Result<Vec<IslandRow>, ReadError> {
-    let width = format!("if(its.width = 0, toUInt32({WIDTH}), its.width)");
-    let keys = "sensor, source, server, run";
-    let days = format!(
-        "SELECT {keys}, toUInt32(toStartOfDay(interval)) AS day, max({width}) AS width, \
-         uniqExactIf(interval, heartbeats * 2 >= {width}) * min({width}) = {DAY} AND width = min({width}) AS is_whole \
-         FROM coverage LEFT JOIN {RUNS} AS its USING (sensor, run) WHERE {which} AND heartbeats > 0 GROUP BY {keys}, day"
-    );
-    let sql = format!(
-        "WITH days AS ({days}) \
-         SELECT sensor, source, toString(server) AS server, toString(run) AS run, day AS since, toUInt32(day + {DAY}) AS until, toUInt32(width) AS first_width, \
-         toUInt64(width) AS first_beats, toUInt32(width) AS last_width, toUInt64(width) AS last_beats FROM days WHERE is_whole \
-         UNION ALL \
-         SELECT sensor, source, toString(server) AS server, toString(run) AS run, toUInt32(min(at)) AS since, toUInt32(max(at + width)) AS until, \
-         toUInt32(argMin(width, at)) AS first_width, argMin(beats, at) AS first_beats, toUInt32(argMax(width, at)) AS last_width, \
-         argMax(beats, at) AS last_beats \
-         FROM (SELECT *, sum(at > known) OVER (PARTITION BY {keys} ORDER BY at \
-         ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS island \
-         FROM (SELECT *, max(at + width) OVER (PARTITION BY {keys} ORDER BY at \
-         ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS known \
-         FROM (SELECT {keys}, toUInt32(interval) AS at, max({width}) AS width, sum(heartbeats) AS beats \
-         FROM coverage LEFT JOIN {RUNS} AS its USING (sensor, run) \
-         WHERE {which} AND heartbeats > 0 AND ({keys}, toUInt32(toStartOfDay(interval))) IN (SELECT {keys}, day FROM days WHERE NOT is_whole) \
-         GROUP BY {keys}, interval HAVING beats * 2 >= width))) GROUP BY {keys}, island"
-    );
-    let sql = format!("SELECT * FROM ({sql}) ORDER BY {keys}, since");
-    let rows: Vec<IslandRow> = all(scope.client, "heartbeats", statement(sql)).await?;
-    let mut islands: Vec<IslandRow> = Vec::new();
-    for row in rows {
-        match islands.last_mut() {
-            Some(last)
-                if (&last.sensor, &last.source, &last.server, &last.run)
-                    == (&row.sensor, &row.source, &row.server, &row.run)
-                    && last.until >= row.since =>
-            {
-                last.until = row.until;
-                (last.last_width, last.last_beats) = (row.last_width, row.last_beats);
-            }
-            _ => islands.push(row),
-        }
-    }
-    Ok(islands)
-}
-
 /// From when on it matters who watched: the cutover, or the longest quiet period that is asked for.
 fn since(scope: &Scope<'_>, evidence: &Evidence) -> u32 {
     let periods = evidence.asked.values().flat_map(|asked| asked.clients.values());
@@ -311,21 +254,27 @@ fn since(scope: &Scope<'_>, evidence: &Evidence) -> u32 {
     u32::try_from(begin.min(cutover) / SECOND).unwrap_or(u32::MAX)
 }
 
+/// What the heartbeats tell.
+struct Beats {
+    watched: Vec<Watched>,
+    crowded: Vec<Crowded>,
+}
+
 /// One source that watches old servers.
 fn watched(
     scope: &Scope<'_>,
     evidence: &mut Evidence,
     row: &WatchRow,
-    islands: &[IslandRow],
+    beats: &Beats,
     losses: &Losses,
     untold: &[(String, Loss)],
 ) {
     let mut by_spans: BTreeMap<Vec<(Timestamp, Timestamp)>, BTreeSet<Ipv6Addr>> = BTreeMap::new();
     for server in &row.servers {
-        let of = |island: &&IslandRow| {
-            island.sensor == row.sensor && island.source == row.source && island.server == *server
+        let of = |watched: &&Watched| {
+            watched.sensor == row.sensor && watched.source == row.source && watched.server == *server
         };
-        let spans: Vec<_> = islands.iter().filter(of).map(span).collect();
+        let spans: Vec<_> = beats.watched.iter().filter(of).map(|watched| watched.span(scope.at)).collect();
         if let Some(address) = address(server) {
             by_spans.entry(spans).or_default().insert(address);
         }
@@ -342,7 +291,7 @@ fn watched(
             evidence.cover.watches(&name, server);
         }
         for &(from, to) in &spans {
-            evidence.cover.seen(&name, from, to.min(scope.at));
+            evidence.cover.seen(&name, from, to);
         }
         let last = spans.iter().map(|&(_, to)| to).max();
         if last.is_none_or(|last| scope.at.0.saturating_sub(last.0) > SILENT) {
@@ -356,10 +305,17 @@ fn watched(
             let from = last.unwrap_or(seconds(since(scope, evidence)));
             evidence.cover.lost(&name, from.min(scope.at), scope.at, &text);
         }
+        let is_of = |crowded: &&Crowded| crowded.sensor == row.sensor && crowded.source == row.source;
+        if let Some(crowded) = beats.crowded.iter().find(is_of) {
+            let from = seconds(crowded.since).min(scope.at);
+            let text = "two live runs under one sensor name, of which one may be dead unseen: give each host a name of its own, \
+                        and name those with --sensor";
+            evidence.cover.lost(&name, from, scope.at, text);
+        }
         for (_, loss) in untold.iter().filter(|(sensor, _)| *sensor == row.sensor) {
             evidence.cover.lost(&name, loss.from, loss.to, &loss.reason);
         }
-        for ((sensor, source), lost) in &losses.by_source {
+        for ((sensor, _, source), lost) in &losses.by_source {
             // What was lost on the way to ClickHouse is of no source, and so of all.
             let is_of =
                 *sensor == row.sensor && (*source == row.source || source == "spool" || source.is_empty());
@@ -368,15 +324,4 @@ fn watched(
             }
         }
     }
-}
-
-/// When an island was watched: of an interval at its ends as many seconds as there are heartbeats.
-fn span(island: &IslandRow) -> (Timestamp, Timestamp) {
-    let missing = |width: u32, beats: u64| width.saturating_sub(u32::try_from(beats).unwrap_or(u32::MAX));
-    // Ticks of a second may be a little more than one apart.
-    let missing =
-        |width: u32, beats: u64| Some(missing(width, beats)).filter(|&missing| missing > 2).unwrap_or(0);
-    let from = island.since + missing(island.first_width, island.first_beats);
-    let to = island.until.saturating_sub(missing(island.last_width, island.last_beats));
-    (seconds(from.min(island.until)), seconds(to.max(from.min(island.until))))
 }

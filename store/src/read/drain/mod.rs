@@ -5,6 +5,7 @@
 //! `coverage`: stretches without a hole are put together by ClickHouse, so that what is read is as much as there are holes.
 
 mod asked;
+mod beats;
 mod cover;
 mod files;
 mod served;
