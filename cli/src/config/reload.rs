@@ -69,8 +69,12 @@ impl Reloader {
     pub fn reload(&self) -> Result<Reloaded, Error> {
         let (draft, faults) = merged(&self.args).map_err(Error::Config)?;
         let changed = self.draft.changed(&draft);
+        // Who asks the servers of a migration is counted of those that were said at the start: no other one's may pass for watched.
+        let watched = Draft { migrations: self.draft.migrations.clone(), ..draft.clone() };
+        let world = World::here(Purpose::Reload);
         let settle::Settled { options, mut warnings } =
-            settle::settle(draft, &World::here(Purpose::Reload), faults).map_err(Error::Config)?;
+            settle::settle(draft, &world, faults).map_err(Error::Config)?;
+        let watched = settle::settle(watched, &world, Vec::new()).map_err(Error::Config)?.options;
         warnings.extend(changed.into_iter().filter(|key| !RELOADABLE.contains(&key.as_str())).map(|key| {
             Fault {
                 place: self
@@ -84,7 +88,7 @@ impl Reloader {
         Ok(Reloaded {
             now: Reloadable {
                 zones: options.zones,
-                servers: options.servers,
+                servers: watched.servers,
                 max_rows: options.max_rows,
                 outstanding: options.limits.outstanding,
                 level: options.log.level,
@@ -165,5 +169,29 @@ mod tests {
         fs::write(&path, "[sensor]\nzones = ['a..b']\n").unwrap();
         let error = reloader.reload().unwrap_err().to_string();
         assert_eq!(error, format!("{file}:2:10: sensor.zones[0]: 'a..b': not a domain name: empty label"));
+    }
+
+    #[test]
+    fn only_servers_of_migrations_that_are_watched_have_heartbeats() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("l.toml");
+        let write = |servers: &str, old: &str| {
+            let text = format!(
+                "[[dnstap]]\nlisten = 'unix:/x'\n[sensor]\nservers = [{servers}]\n[[migration]]\nname = 'm'\n\
+                 zones = ['a.example']\nold = ['{old}']\nnew = ['198.51.100.53']\nparent_ns_ttl = '1d'\n"
+            );
+            fs::write(&path, text).unwrap();
+        };
+        write("", "192.0.2.53");
+        let reloader = config::load(&run(&["--config", path.to_str().unwrap()])).unwrap().reloader;
+        // Another old server: until a restart nobody counts what it is asked, so nobody may say that it was watched.
+        write("'192.0.2.1'", "192.0.2.54");
+        let Reloaded { now, warnings } = reloader.reload().unwrap();
+        assert!(warnings.iter().any(|fault| fault.text.ends_with("needs a restart")), "{warnings:?}");
+        let servers: Vec<String> = now.servers.iter().map(ToString::to_string).collect();
+        assert_eq!(servers, ["192.0.2.1", "192.0.2.53", "198.51.100.53"]);
+        // What is wrong in a migration is told all the same.
+        write("", "no address");
+        assert!(reloader.reload().is_err());
     }
 }

@@ -152,10 +152,11 @@ fn hour(database: &Database) {
     for sql in [
         "INSERT INTO sensor_run (sensor, run, kind, updated, started, state, interval_s) \
          VALUES ('ns1', 'r', 'live', '2026-11-10 01:00:00', '2026-11-10 00:00:00', 'running', 60)",
-        // Not running from minute 10 to 20 and from 44 on; in minute 30 it slept. In minute 40 the kernel dropped seven packets.
+        // Not running from minute 10 to 20 and from 44 on; of minute 30 it did not see two seconds, of minute 31 one, as a verdict allows.
+        // In minute 40 the kernel dropped seven packets.
         &format!(
             "INSERT INTO coverage (interval, sensor, run, kind, source, server, frames, messages, heartbeats, lost) \
-             SELECT {minutes}, 'ns1', 'r', 'live', 'eth0', server, if(server = '', 5, 0), 5, if(number = 30, 20, 60), \
+             SELECT {minutes}, 'ns1', 'r', 'live', 'eth0', server, if(server = '', 5, 0), 5, multiIf(number = 30, 58, number = 31, 59, 60), \
              multiIf(server = '' AND number = 40, map('kernel_drop', 7), server != '' AND number = 41, map('unread_query', 3), map()) \
              FROM numbers(44) ARRAY JOIN ['', '192.0.2.1'] AS server WHERE number NOT BETWEEN 10 AND 19"
         ),
@@ -253,7 +254,7 @@ fn silence_without_sight_is_not_taken_for_quiet() {
     let expected = expected.map(|(client, row)| (client.to_owned(), row.as_array().unwrap().clone()));
     assert_eq!(clients, BTreeMap::from(expected));
 
-    // 44 minutes less ten that it did not run, less the one in which it slept: 33 of 60. 7 packets beside 5 in each of 34 minutes.
+    // 44 minutes less ten that it did not run, less the one of which it did not see all: 33 of 60. 7 packets beside 5 in each of 34 minutes.
     let answer = opened.answer(&database, "Was it watched?");
     let watched = by(&answer, &["whose", "server", "source"], &["covered", "lost", "unread queries"]);
     let expected = [
