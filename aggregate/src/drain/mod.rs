@@ -10,6 +10,7 @@
 //!
 //! A verdict is given only with proof: a hole in the evidence makes it `unknown`, and names the hole.
 
+mod address;
 pub mod client;
 pub mod cover;
 pub mod decay;

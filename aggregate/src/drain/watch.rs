@@ -185,7 +185,15 @@ impl Watch {
             self.show(observation.server.address, source, time);
         }
         if !observation.message.is_response {
-            self.query(at, source, observation, time, stored);
+            if is_recorded {
+                self.record(at, observation, time, stored(observation.client.address));
+            }
+            if self.keeps {
+                self.ask(at, observation, time);
+            }
+            if is_without_name(observation.message) {
+                self.unread(at, source, time);
+            }
         } else if is_recorded || !is_answered || self.servers.may_lead(observation.message) {
             // Nearly all responses lead nowhere; without rows there is nothing to be counted of them.
             self.response(at, source, observation, time, stored);
@@ -205,43 +213,42 @@ impl Watch {
         }
     }
 
+    /// A query is counted by client, for a verdict.
     #[inline(never)]
-    fn query(
-        &mut self,
-        at: usize,
-        source: usize,
-        observation: &Observation<'_>,
-        time: Timestamp,
-        stored: impl FnOnce(Ipv6Addr) -> Ipv6Addr,
-    ) {
-        let Self { servers, groups, clients, keeps, intervals, .. } = self;
+    fn ask(&mut self, at: usize, observation: &Observation<'_>, time: Timestamp) {
+        let Self { servers, groups, clients, .. } = self;
         let Some(watched) = servers.all.get(at) else { return };
-        let message = observation.message;
-        let (client, qtype) = (observation.client.address, message.qtype);
-        let is_recursive = message.facts.contains(Facts::RECURSION_DESIRED);
-        let stored = if intervals.is_some() { stored(client) } else { client };
+        let (message, client) = (observation.message, observation.client.address);
         for of in &watched.of {
             let Some(zone) = of.zone_of(message.qname) else { continue };
-            if let Some(intervals) = intervals {
-                let key = Key { group: zone.group, client: stored, role: observation.role, qtype };
-                intervals.query(key, time, is_recursive);
-            }
-            if !*keeps {
-                continue;
-            }
             let Some(group) = groups.get_mut(zone.group as usize) else { continue };
             let asked = group.asked.get_or_insert_with(|| Asked::new(STEP));
             if of.is_apart(client) {
                 asked.apart += 1;
                 continue;
             }
-            let is_wanted = time >= of.wanted_since;
-            let wanted = is_wanted.then(|| asked.wants(of.places, message.qname, qtype, time)).flatten();
+            let is_recursive = message.facts.contains(Facts::RECURSION_DESIRED);
+            let wanted = if time >= of.wanted_since {
+                asked.wants(of.places, message.qname, message.qtype, time)
+            } else {
+                None
+            };
             let room = *clients < MAX_CLIENTS;
-            *clients += usize::from(asked.count(client, time, qtype, is_recursive, room, wanted));
+            let is_new = asked.count(client, time, message.qtype, is_recursive, room, wanted);
+            *clients += usize::from(is_new);
         }
-        if is_without_name(message) {
-            self.unread(at, source, time);
+    }
+
+    /// A query is counted by interval, for rows.
+    #[inline(never)]
+    fn record(&mut self, at: usize, observation: &Observation<'_>, time: Timestamp, client: Ipv6Addr) {
+        let Some(watched) = self.servers.all.get(at) else { return };
+        let Some(intervals) = &mut self.intervals else { return };
+        let Observation { message, role, .. } = *observation;
+        let is_recursive = message.facts.contains(Facts::RECURSION_DESIRED);
+        for zone in watched.of.iter().filter_map(|of| of.zone_of(message.qname)) {
+            let key = Key { group: zone.group, client, role, qtype: message.qtype };
+            intervals.query(key, time, is_recursive);
         }
     }
 

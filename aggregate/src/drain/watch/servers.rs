@@ -62,9 +62,7 @@ pub(super) struct Of {
 #[derive(Debug)]
 pub(super) struct OfZone {
     name: Box<[u8]>,
-    /// Its first eight octets, in which zones differ, and its last eight.
-    head: u64,
-    end: u64,
+    ends: Ends,
     /// Number of migration, zone and server together.
     pub(super) group: u32,
     /// Number of the zone among those of all migrations.
@@ -167,7 +165,7 @@ impl Of {
         self.zones.resize_with((4 * known.len()).next_power_of_two(), || None);
         let last = self.zones.len() - 1;
         for zone in known {
-            let mut at = hash_of_name(&zone.name);
+            let mut at = zone.ends.hash();
             while self.zones.get(at & last).is_some_and(Option::is_some) {
                 at += 1;
             }
@@ -180,25 +178,30 @@ impl Of {
     /// The longest zone that a lower-cased name is in.
     #[inline(always)]
     pub(super) fn zone_of(&self, name: Name<'_>) -> Option<&OfZone> {
-        let mut rest = name.0;
-        while let Some((&label, behind)) = rest.split_first() {
-            let lengths = self.lengths.get(rest.len() / 64).copied().unwrap_or_default();
-            if lengths >> (rest.len() % 64) & 1 == 1
-                && let Some(zone) = self.named(rest)
+        let octets = name.0;
+        let mut at = 0;
+        while let Some(&label) = octets.get(at) {
+            let len = octets.len() - at;
+            // A name has 255 octets at most.
+            if self.lengths.get(len / 64 % 4).is_some_and(|lengths| lengths >> (len % 64) & 1 == 1)
+                && let Some(zone) = octets.get(at..).and_then(|rest| self.named(rest))
             {
                 return Some(zone);
             }
-            rest = behind.get(usize::from(label)..)?;
+            at += 1 + usize::from(label);
         }
         None
     }
 
     #[inline(always)]
     fn named(&self, name: &[u8]) -> Option<&OfZone> {
-        let mut at = hash_of_name(name);
+        let ends = Ends::of(name);
+        let last = self.zones.len().wrapping_sub(1);
+        let mut at = ends.hash();
         loop {
-            let zone = self.zones.get(at & self.zones.len().wrapping_sub(1))?.as_ref()?;
-            if zone.is(name) {
+            let zone = self.zones.get(at & last)?.as_ref()?;
+            // Most zones' names are no longer than both ends.
+            if zone.ends == ends && (matches!(name.len(), 8..=16) || *name == *zone.name) {
                 return Some(zone);
             }
             at += 1;
@@ -206,29 +209,35 @@ impl Of {
     }
 }
 
-/// Where a name is looked for.
-#[inline]
-fn hash_of_name(name: &[u8]) -> usize {
-    let ends = word(name.first_chunk()) ^ word(name.last_chunk()).rotate_left(32) ^ name.len() as u64;
-    (ends.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize
+/// What zones' names differ in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Ends {
+    /// The first eight octets, and the last eight; 0 where the name is shorter.
+    head: u64,
+    end: u64,
+    len: usize,
 }
 
-/// Eight octets of a name; 0 where it is shorter.
-#[inline]
-fn word(octets: Option<&[u8; 8]>) -> u64 {
-    octets.map_or(0, |octets| u64::from_ne_bytes(*octets))
+impl Ends {
+    #[inline(always)]
+    fn of(name: &[u8]) -> Self {
+        let (head, end) = match (name.first_chunk(), name.last_chunk()) {
+            (Some(head), Some(end)) => (u64::from_ne_bytes(*head), u64::from_ne_bytes(*end)),
+            _ => (0, 0),
+        };
+        Self { head, end, len: name.len() }
+    }
+
+    /// Where a name is looked for.
+    #[inline(always)]
+    const fn hash(self) -> usize {
+        let all = self.head ^ self.end.rotate_left(32) ^ self.len as u64;
+        (all.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize
+    }
 }
 
 impl OfZone {
     pub(super) fn new(name: &[u8], group: u32, zone: u32) -> Self {
-        let (head, end) = (word(name.first_chunk()), word(name.last_chunk()));
-        Self { name: name.into(), head, end, group, zone }
-    }
-
-    #[inline]
-    fn is(&self, name: &[u8]) -> bool {
-        // Most zones' names are no longer than both ends.
-        let are_ends = word(name.first_chunk()) == self.head && word(name.last_chunk()) == self.end;
-        name.len() == self.name.len() && are_ends && (matches!(name.len(), 8..=16) || *name == *self.name)
+        Self { name: name.into(), ends: Ends::of(name), group, zone }
     }
 }
