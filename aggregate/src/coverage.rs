@@ -58,7 +58,8 @@ impl CoverageRow {
         }
         self.heartbeats += other.heartbeats;
         for (reason, count) in other.lost {
-            *self.lost.entry(reason).or_default() += count;
+            let lost = self.lost.entry(reason).or_default();
+            *lost = lost.saturating_add(count);
         }
         self.unknown |= other.unknown;
     }
@@ -111,6 +112,11 @@ impl Coverage {
             servers: Servers::default(),
             clock: None,
         }
+    }
+
+    /// Nanoseconds of an interval.
+    pub const fn width(&self) -> u64 {
+        self.width
     }
 
     /// From now on this is the clock's time, and what pretends to be of a time that cannot be counts as seen at this one.
@@ -186,13 +192,25 @@ impl Coverage {
     /// Counts what was lost of `source`: frames, or milliseconds where the reason's name ends in `_ms`.
     pub fn lost(&mut self, source: usize, time: Timestamp, reason: &'static str, count: u64) {
         if count > 0 {
-            *self.row(time, source, None).lost.entry(reason).or_default() += count;
+            // Files may say any number.
+            let lost = self.row(time, source, None).lost.entry(reason).or_default();
+            *lost = lost.saturating_add(count);
         }
     }
 
     /// Says that of `source`, at this moment, more may have been lost than anybody can count.
     pub fn unknown(&mut self, source: usize, time: Timestamp) {
         self.row(time, source, None).unknown = true;
+    }
+
+    /// Says it of all moments between two, and of these; in every interval, or every so many.
+    pub fn unknown_between(&mut self, source: usize, from: Timestamp, to: Timestamp, every: u64) {
+        let mut at = from.0;
+        while at < to.0 {
+            self.unknown(source, Timestamp(at));
+            at = (at / self.width).saturating_add(every.max(1)).saturating_mul(self.width);
+        }
+        self.unknown(source, to);
     }
 
     /// Says that nobody watched `source` from one moment to another: `reason`, in milliseconds of each interval.
@@ -326,6 +344,22 @@ mod tests {
             .map(|row| (row.start.0 / 1_000_000_000, row.lost["stalled_ms"], row.heartbeats, row.unknown))
             .collect();
         assert_eq!(told, [(0, 100, 0, true), (1, 1000, 0, true), (2, 200, 1, true)]);
+    }
+
+    #[test]
+    fn what_is_unknown_is_so_in_each_interval_or_every_so_many() {
+        let starts = |from, to, every| -> Vec<u64> {
+            let mut coverage = Coverage::new(10);
+            coverage.unknown_between(0, Timestamp(from), Timestamp(to), every);
+            let rows = coverage.close(Timestamp(u64::MAX));
+            assert!(rows.iter().all(|row| row.unknown));
+            rows.iter().map(|row| row.start.0).collect()
+        };
+        assert_eq!(starts(15, 40, 1), [10, 20, 30, 40]);
+        assert_eq!(starts(15, 39, 0), [10, 20, 30]);
+        assert_eq!(starts(15, 15, 1), [10]);
+        assert_eq!(starts(15, 99, 4), [10, 50, 90]);
+        assert_eq!(starts(15, u64::MAX / 2, u64::MAX), [10, u64::MAX / 20 * 10]);
     }
 
     #[test]

@@ -1,9 +1,12 @@
 //! The report of a replay: the JSON of schema `lowtide.report/1`, and what the terminal report is drawn from.
 
+mod input;
+
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+pub use self::input::{Damaged, Dropped, Input};
 use crate::drain::report::MigrationReport;
 
 /// The version of the report's JSON.
@@ -77,36 +80,6 @@ pub struct Report {
     pub coverage: Vec<Coverage>,
     /// Findings.
     pub findings: Vec<()>,
-}
-
-/// One file that was read.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct Input {
-    /// The path as given; `-` is standard input.
-    pub path: String,
-    /// `pcap`, `pcapng` or `dnstap`, with the compression behind a plus sign: `pcap+zstd`.
-    pub format: String,
-    /// Link types by name, comma separated in order of appearance; empty for dnstap.
-    pub link_type: String,
-    /// Packets, or dnstap data frames.
-    pub frames: u64,
-    /// Octets of the file that were read, as stored.
-    pub bytes: u64,
-    /// The earliest time in it, RFC 3339; `None` when there is no frame with a time.
-    pub first: Option<String>,
-    /// The latest time in it, RFC 3339.
-    pub last: Option<String>,
-    /// Where and why reading stopped before the end.
-    pub damaged: Option<Damaged>,
-}
-
-/// Where and why a file could not be read on.
-#[derive(Clone, Debug, Serialize)]
-pub struct Damaged {
-    /// Octets into the (uncompressed) file.
-    pub offset: u64,
-    /// What is wrong there.
-    pub reason: String,
 }
 
 /// Counts of DNS messages.

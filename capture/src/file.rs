@@ -14,7 +14,7 @@ use crate::buffer::Buffer;
 use crate::dnstap::{self, Dnstap};
 use crate::pcap::{self, Pcap};
 use crate::pcapng::{self, Pcapng};
-use crate::{Compression, Damage, DamageReason, OpenError, OpenErrorKind, link_type_name};
+use crate::{Compression, Damage, DamageReason, Dropped, OpenError, OpenErrorKind, link_type_name};
 
 /// One frame, borrowed until the next call.
 #[derive(Clone, Copy, Debug)]
@@ -89,6 +89,8 @@ pub struct Summary {
     pub last: Option<Timestamp>,
     /// Where and why reading stopped before the end.
     pub damaged: Option<Damage>,
+    /// Packets that never came to the file, as far as it says so itself; only pcapng can. In the order of the file.
+    pub dropped: Vec<Dropped>,
 }
 
 impl Summary {
@@ -285,7 +287,7 @@ impl CaptureFile {
 
     /// What is known of the file so far; all of it once [`next`](Self::next) gave `None` or a damage.
     pub fn summary(&self) -> Summary {
-        let has_times = self.first <= self.last;
+        let span = (self.first <= self.last).then_some((self.first, self.last));
         Summary {
             format: match self.reader {
                 Reader::Pcap(_) => Format::Pcap,
@@ -301,9 +303,13 @@ impl CaptureFile {
             },
             frames: self.frames,
             bytes: self.bytes_read(),
-            first: has_times.then_some(self.first),
-            last: has_times.then_some(self.last),
+            first: span.map(|(first, _)| first),
+            last: span.map(|(_, last)| last),
             damaged: self.damaged,
+            dropped: match &self.reader {
+                Reader::Pcapng(pcapng) => pcapng.drops().within(span),
+                Reader::Pcap(_) | Reader::Dnstap(_) | Reader::Broken(..) => Vec::new(),
+            },
         }
     }
 

@@ -10,6 +10,7 @@
 mod buffer;
 mod compression;
 mod dnstap;
+mod dropped;
 mod error;
 mod file;
 mod link_type;
@@ -20,6 +21,7 @@ pub mod tap;
 mod timeline;
 
 pub use compression::Compression;
+pub use dropped::{Dropped, DroppedBy};
 pub use error::{Damage, DamageReason, OpenError, OpenErrorKind};
 pub use file::{CaptureFile, Format, Record, Summary};
 pub use link_type::link_type_name;

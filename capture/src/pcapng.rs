@@ -1,20 +1,26 @@
 //! pcapng files (<https://www.ietf.org/archive/id/draft-ietf-opsawg-pcapng-03.html>).
 
+mod interface;
+mod statistics;
+
 use std::ops::Range;
 
-use lowtide_proto::time::NANOS_PER_SECOND;
 use lowtide_proto::{Cursor, LinkType, Short, Timestamp};
 
+use self::interface::Interface;
+use self::statistics::Statistics;
 use crate::buffer::Buffer;
+use crate::dropped::Drops;
 use crate::file::Located;
 use crate::pcap::Order;
-use crate::{Damage, DamageReason, MAX_PACKET};
+use crate::{Damage, DamageReason, DroppedBy, MAX_PACKET};
 
 // Block types; all others are passed over.
 const SECTION_HEADER: u32 = 0x0a0d_0d0a;
 const INTERFACE_DESCRIPTION: u32 = 1;
 const OBSOLETE_PACKET: u32 = 2;
 const SIMPLE_PACKET: u32 = 3;
+const STATISTICS: u32 = 5;
 const ENHANCED_PACKET: u32 = 6;
 
 /// A block's type and length in front of its body.
@@ -40,6 +46,7 @@ pub(crate) struct Pcapng {
     order: Order,
     interfaces: Vec<Interface>,
     link_types: Vec<LinkType>,
+    drops: Drops,
 }
 
 /// A packet inside a block's body.
@@ -50,6 +57,8 @@ struct Found {
     skipped: usize,
     captured: usize,
     original: u32,
+    /// The time of the packet before it, of its interface.
+    before: Option<Timestamp>,
 }
 
 /// A whole block that stands in the buffer.
@@ -59,13 +68,18 @@ struct Block {
 }
 
 impl Pcapng {
-    pub(crate) const fn new() -> Self {
-        Self { order: Order::Little, interfaces: Vec::new(), link_types: Vec::new() }
+    pub(crate) fn new() -> Self {
+        Self { order: Order::Little, interfaces: Vec::new(), link_types: Vec::new(), drops: Drops::default() }
     }
 
     /// The link types of the interfaces so far, each once.
     pub(crate) fn link_types(&self) -> &[LinkType] {
         &self.link_types
+    }
+
+    /// What the file says was dropped, so far.
+    pub(crate) const fn drops(&self) -> &Drops {
+        &self.drops
     }
 
     #[inline]
@@ -80,6 +94,10 @@ impl Pcapng {
                 ENHANCED_PACKET => self.enhanced_packet(octets),
                 SIMPLE_PACKET => self.simple_packet(octets),
                 OBSOLETE_PACKET => self.obsolete_packet(octets),
+                STATISTICS => {
+                    self.statistics(octets);
+                    Ok(None)
+                }
                 _ => self.describe(kind, octets).map(|()| None),
             };
             match found {
@@ -116,16 +134,20 @@ impl Pcapng {
             if total < BLOCK_HEADER + BLOCK_TRAILER || !total.is_multiple_of(4) {
                 return Err(buffer.damage(DamageReason::BlockLength(len)));
             }
-            let matters = matches!(
-                kind,
-                ENHANCED_PACKET | SIMPLE_PACKET | OBSOLETE_PACKET | INTERFACE_DESCRIPTION | SECTION_HEADER
-            );
+            let matters = match kind {
+                ENHANCED_PACKET | SIMPLE_PACKET | OBSOLETE_PACKET | INTERFACE_DESCRIPTION => true,
+                STATISTICS => total <= MAX_BLOCK,
+                _ => kind == SECTION_HEADER,
+            };
             let body = total - BLOCK_HEADER - BLOCK_TRAILER;
             if !matters {
                 if buffer.skip((total - BLOCK_TRAILER) as u64)
                     && (buffer.rest().len() >= BLOCK_TRAILER || buffer.fill(BLOCK_TRAILER))
                 {
                     self.trailer(buffer, offset, len)?;
+                    if kind == STATISTICS {
+                        self.drops.add(DroppedBy::Unreadable, 1, None, None);
+                    }
                     continue;
                 }
                 return Err(buffer
@@ -162,20 +184,45 @@ impl Pcapng {
     }
 
     #[inline]
-    fn enhanced_packet(&self, body: &[u8]) -> Result<Option<Found>, DamageReason> {
+    fn enhanced_packet(&mut self, body: &[u8]) -> Result<Option<Found>, DamageReason> {
         let fields = self.fields(body).map_err(|_| DamageReason::BlockShort(ENHANCED_PACKET))?;
-        self.packet(fields.first, &fields, body.len(), ENHANCED_PACKET)
+        let found = self.packet(fields.first, &fields, body.len(), ENHANCED_PACKET)?;
+        let options = body.get(Fields::LEN + found.captured.next_multiple_of(4)..).unwrap_or_default();
+        if !options.is_empty() {
+            let (by, count) = match statistics::dropped_before(options, self.order) {
+                Ok(count) => (DroppedBy::Unsaid, count),
+                Err(_) => (DroppedBy::Unreadable, 1),
+            };
+            self.drops.add(by, count, found.before, found.time);
+        }
+        Ok(Some(found))
     }
 
     /// Its interface has 16 bits; a count of drops has the others.
     #[cold]
-    fn obsolete_packet(&self, body: &[u8]) -> Result<Option<Found>, DamageReason> {
+    fn obsolete_packet(&mut self, body: &[u8]) -> Result<Option<Found>, DamageReason> {
         let fields = self.fields(body).map_err(|_| DamageReason::BlockShort(OBSOLETE_PACKET))?;
-        let [a, b, ..] = match self.order {
+        let [a, b, c, d] = match self.order {
             Order::Little => fields.first.to_le_bytes(),
             Order::Big => fields.first.to_be_bytes(),
         };
-        self.packet(u32::from(self.order.u16([a, b])), &fields, body.len(), OBSOLETE_PACKET)
+        let id = u32::from(self.order.u16([a, b]));
+        let found = self.packet(id, &fields, body.len(), OBSOLETE_PACKET)?;
+        // All bits are set by writers that do not count.
+        let drops = Some(self.order.u16([c, d])).filter(|&drops| drops != u16::MAX);
+        self.drops.add(DroppedBy::Unsaid, drops.unwrap_or_default().into(), found.before, found.time);
+        Ok(Some(found))
+    }
+
+    /// What an interface says was dropped. What cannot be read of it may have been a loss; packets can be read without.
+    #[cold]
+    fn statistics(&mut self, body: &[u8]) {
+        let known = Statistics::read(body, self.order).ok();
+        let interface = known.as_ref().and_then(|known| self.interfaces.get_mut(known.interface as usize));
+        match (known, interface) {
+            (Some(known), Some(interface)) => known.tell(interface, &mut self.drops),
+            _ => self.drops.add(DroppedBy::Unreadable, 1, None, None),
+        }
     }
 
     #[inline]
@@ -191,14 +238,8 @@ impl Pcapng {
     }
 
     #[inline]
-    fn packet(
-        &self,
-        id: u32,
-        fields: &Fields,
-        body: usize,
-        kind: u32,
-    ) -> Result<Option<Found>, DamageReason> {
-        let interface = self.interfaces.get(id as usize).ok_or(DamageReason::Interface(id))?;
+    fn packet(&mut self, id: u32, fields: &Fields, body: usize, kind: u32) -> Result<Found, DamageReason> {
+        let interface = self.interfaces.get_mut(id as usize).ok_or(DamageReason::Interface(id))?;
         let captured = fields.captured as usize;
         if captured > MAX_PACKET {
             return Err(DamageReason::PacketLength(fields.captured));
@@ -206,13 +247,19 @@ impl Pcapng {
         if captured > body - Fields::LEN {
             return Err(DamageReason::BlockShort(kind));
         }
-        Ok(Some(Found {
-            time: Some(interface.time(fields.ticks)),
+        let time = Some(interface.time(fields.ticks));
+        let before = std::mem::replace(&mut interface.last, time);
+        if before.is_none() {
+            interface.first = time;
+        }
+        Ok(Found {
+            time,
             link_type: interface.link_type,
             skipped: Fields::LEN,
             captured,
             original: fields.original,
-        }))
+            before,
+        })
     }
 
     /// A packet of interface 0 without a time; what was captured of it is what the snap length left.
@@ -238,6 +285,7 @@ impl Pcapng {
             skipped: 4,
             captured: captured as usize,
             original,
+            before: None,
         }))
     }
 
@@ -298,99 +346,4 @@ struct Fields {
 
 impl Fields {
     const LEN: usize = 20;
-}
-
-/// An interface of the current section.
-#[derive(Debug)]
-struct Interface {
-    link_type: LinkType,
-    snap_len: u32,
-    clock: Clock,
-    /// `if_tsoffset`, in nanoseconds.
-    offset: i64,
-}
-
-/// How ticks become nanoseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Clock {
-    Multiply(u64),
-    Divide(u64),
-    /// Ticks are 2^-n seconds.
-    Binary(u8),
-}
-
-impl Clock {
-    /// From `if_tsresol`: a negative power of 10, or of 2 when the highest bit is set.
-    fn from_resolution(resolution: u8) -> Self {
-        let exponent = resolution & 0x7f;
-        if resolution & 0x80 != 0 {
-            return Clock::Binary(exponent);
-        }
-        match u32::from(exponent) {
-            coarse @ 0..=9 => Clock::Multiply(10_u64.pow(9 - coarse)),
-            // Of ticks finer than 10^-28 seconds, 64 bits do not make a nanosecond.
-            fine => 10_u64.checked_pow(fine - 9).map_or(Clock::Multiply(0), Clock::Divide),
-        }
-    }
-}
-
-impl Interface {
-    const MICROSECONDS: u8 = 6;
-    const OPT_TSRESOL: u16 = 9;
-    const OPT_TSOFFSET: u16 = 14;
-
-    fn read(mut cursor: Cursor<'_>, order: Order) -> Result<Self, Short> {
-        let link_type = LinkType(order.u16(cursor.take_array()?));
-        cursor.skip(2)?;
-        let snap_len = order.u32(cursor.take_array()?);
-        let mut interface =
-            Self { link_type, snap_len, clock: Clock::from_resolution(Self::MICROSECONDS), offset: 0 };
-        // Options that run past the block are left alone, as those that are not known: packets can be read without.
-        while let Ok((code, value)) = option(&mut cursor, order) {
-            match (code, value) {
-                (0, _) => break,
-                (Self::OPT_TSRESOL, [resolution, ..]) => {
-                    interface.clock = Clock::from_resolution(*resolution);
-                }
-                (Self::OPT_TSOFFSET, value) => {
-                    if let Some((value, _)) = value.split_first_chunk::<8>() {
-                        interface.offset = seconds(*value, order).saturating_mul(NANOS_PER_SECOND as i64);
-                    }
-                }
-                _ => {}
-            }
-        }
-        Ok(interface)
-    }
-
-    /// The moment of a packet; saturates at both ends of the range.
-    #[inline]
-    fn time(&self, ticks: u64) -> Timestamp {
-        let nanos = match self.clock {
-            Clock::Multiply(factor) => ticks.saturating_mul(factor),
-            Clock::Divide(divisor) => ticks / divisor,
-            Clock::Binary(exponent) => {
-                let nanos = (u128::from(ticks) * u128::from(NANOS_PER_SECOND)) >> exponent;
-                u64::try_from(nanos).unwrap_or(u64::MAX)
-            }
-        };
-        Timestamp(nanos.saturating_add_signed(self.offset))
-    }
-}
-
-fn seconds(octets: [u8; 8], order: Order) -> i64 {
-    match order {
-        Order::Little => i64::from_le_bytes(octets),
-        Order::Big => i64::from_be_bytes(octets),
-    }
-}
-
-/// The next option: its code and value.
-fn option<'a>(cursor: &mut Cursor<'a>, order: Order) -> Result<(u16, &'a [u8]), Short> {
-    let code = order.u16(cursor.take_array()?);
-    let len = usize::from(order.u16(cursor.take_array()?));
-    let value = cursor.take(len)?;
-    // The padding of the last option may be missing.
-    let _ = cursor.skip(len.next_multiple_of(4) - len);
-    Ok((code, value))
 }

@@ -4,6 +4,7 @@ mod account;
 mod chart;
 mod coverage;
 pub mod drain;
+pub mod dropped;
 mod latency;
 mod moves;
 mod names;

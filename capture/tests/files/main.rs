@@ -3,6 +3,7 @@
 
 mod craft;
 mod dnstap;
+mod dropped;
 mod mutated;
 mod packed;
 mod pcap;

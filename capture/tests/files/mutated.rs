@@ -1,4 +1,4 @@
-use crate::craft::{Order, block, data, enhanced, interface, pcap_at, read, section, start, stop};
+use crate::craft::{Order, block, data, enhanced, interface, option, pcap_at, read, section, start, stop};
 use lowtide_capture::CaptureFile;
 
 /// Files with a few octets changed: whatever they say then, reading comes to an end and the summary holds.
@@ -11,6 +11,7 @@ fn mutated_files_come_to_an_end() {
             enhanced(order, 0, 7, b"packet", 6),
             block(order, 2, &[0; 24]),
             block(order, 3, &[0; 12]),
+            block(order, 5, &[&[0; 12][..], &option(order, 5, &[1; 8]), &option(order, 7, &[2; 8])].concat()),
         ]
         .concat()
     });

@@ -5,6 +5,7 @@
 //! what ClickHouse has of them.
 
 pub mod drain;
+mod dropped;
 pub mod fan;
 pub mod replay;
 pub mod shard;

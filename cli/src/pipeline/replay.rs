@@ -35,6 +35,7 @@ use lowtide_decode::{Decoder, DecoderLimits, Ports, Sink};
 use lowtide_proto::{NameBuf, Observation, Timestamp};
 use lowtide_store::recorder::Recorded;
 
+use super::dropped;
 use super::fan::{Counting, Fan, Lane, Marks};
 use super::shard::{QUEUE, Shard, count_batches};
 use super::witness::Witness;
@@ -255,7 +256,9 @@ impl Read {
         self.tally.fan.accounts.close();
         if let Some((coverage, _)) = &mut self.coverage {
             // Nobody knows what would have come behind the damage; where nothing comes for longer, that is a hole by itself.
-            for (number, file) in self.timeline.inputs().iter().enumerate() {
+            let inputs = self.timeline.inputs();
+            dropped::record(coverage, &inputs);
+            for (number, file) in inputs.iter().enumerate() {
                 if let (Some(_), Some(last)) = (file.summary.damaged, file.summary.last) {
                     let until = Timestamp(last.0.saturating_add(self.silence));
                     coverage.gap(number, last, until, DAMAGED);
@@ -329,6 +332,7 @@ fn input(input: lowtide_capture::Input) -> Input {
         damaged: summary
             .damaged
             .map(|damage| Damaged { offset: damage.offset, reason: damage.reason.to_string() }),
+        dropped: dropped::summed(&summary.dropped),
     }
 }
 

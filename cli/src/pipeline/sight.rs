@@ -52,8 +52,21 @@ pub struct Seen {
     pub kind: String,
     /// Why it ends before its end, if it does.
     pub damaged: Option<String>,
+    /// What it says itself was dropped before it was written.
+    pub dropped: Vec<Dropped>,
     /// What it saw.
     pub sight: Sight,
+}
+
+/// A loss before a file was written.
+#[derive(Clone, Debug)]
+pub struct Dropped {
+    /// Not before this; `None` = since the file's beginning.
+    pub from: Option<Timestamp>,
+    /// Not after this; `None` = until its end.
+    pub to: Option<Timestamp>,
+    /// What, and who says it.
+    pub text: String,
 }
 
 /// Which source each file is of.
@@ -274,11 +287,17 @@ pub fn cover(cover: &mut Cover, files: &[Seen], sources: &Sources, silence: u64)
             for &((from, to), reason) in &file.sight.lost {
                 cover.lost(name, from, to, reason);
             }
-            let Some(damage) = &file.damaged else { continue };
             // Nobody knows what would have come, until another file goes on.
             let from = file.sight.last().map_or(0, |last| last.0.saturating_sub(DISORDER));
             let others = files.iter().filter_map(|other| other.sight.first()).filter(|first| first.0 > from);
-            let to = others.min().filter(|_| !file.sight.spans.is_empty()).unwrap_or(Timestamp(u64::MAX));
+            let next = others.min().filter(|_| !file.sight.spans.is_empty());
+            for dropped in &file.dropped {
+                let from = dropped.from.or(file.sight.first()).unwrap_or_default();
+                let to = dropped.to.or(next).or(file.sight.last()).unwrap_or(Timestamp(u64::MAX));
+                cover.lost(name, from, to, &format!("{}: {}", file_name(&file.path), dropped.text));
+            }
+            let Some(damage) = &file.damaged else { continue };
+            let to = next.unwrap_or(Timestamp(u64::MAX));
             cover.lost(name, Timestamp(from), to, &format!("{}: {damage}", file_name(&file.path)));
         }
     }

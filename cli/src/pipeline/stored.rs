@@ -95,7 +95,7 @@ fn seen(file: &File) -> Seen {
     let path = PathBuf::from(&file.path);
     let mut sight = Sight::of(&file.seen, &file.servers);
     sight.claim(file.claimed);
-    Seen { kind: kind(&path), damaged: None, sight, path }
+    Seen { kind: kind(&path), damaged: None, dropped: Vec::new(), sight, path }
 }
 
 /// What the name says of the format, which rows do not tell: its ending, without that of a compression.

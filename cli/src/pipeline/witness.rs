@@ -10,6 +10,7 @@ use lowtide_capture::Input;
 use lowtide_decode::Decoder;
 use lowtide_proto::{Observation, Timestamp};
 
+use super::dropped;
 use super::sight::{self, Seen, Sight, Sources};
 
 /// Sees the messages of files, and when files saw.
@@ -132,6 +133,7 @@ fn seen(input: &Input, sight: &Sight) -> Seen {
         damaged: summary
             .damaged
             .map(|damage| format!("damaged at offset {}: {}", damage.offset, damage.reason)),
+        dropped: dropped::told(&summary.dropped),
         sight: sight.clone(),
     }
 }

@@ -6,11 +6,12 @@ use jiff::Timestamp;
 use lowtide_aggregate::report::{Input, Report};
 
 use super::View;
+use super::dropped::words;
 use super::number::{self, count, counted};
 use super::page::{BAD, BOLD, DIM, GOOD, HEADING, PLAIN, Page, Piece, WARNING, piece};
 use super::text::{input_name, printable, shorten, width};
 
-/// Inputs shown by name, besides the damaged ones.
+/// Inputs shown by name, besides those that lack something.
 const NAMED: usize = 8;
 
 /// What was read.
@@ -36,14 +37,19 @@ pub fn inputs(page: &mut Page, report: &Report) {
         ]);
     }
     for (place, input) in inputs.iter().enumerate() {
-        if place < NAMED || input.damaged.is_some() {
+        if place < NAMED || is_deficient(input) {
             file(page, input);
         }
     }
-    let unnamed = inputs.iter().skip(NAMED).filter(|input| input.damaged.is_none()).count();
+    let unnamed = inputs.iter().skip(NAMED).filter(|input| !is_deficient(input)).count();
     if unnamed > 0 {
         page.line(&[piece(format!("  … and {}", counted(unnamed as u64, "more input", "more inputs")), DIM)]);
     }
+}
+
+/// Whether the reader must know of it, however many inputs there are.
+const fn is_deficient(input: &Input) -> bool {
+    input.damaged.is_some() || !input.dropped.is_empty()
 }
 
 fn file(page: &mut Page, input: &Input) {
@@ -66,6 +72,14 @@ fn file(page: &mut Page, input: &Input) {
             count(damaged.offset),
             printable(&damaged.reason)
         );
+        page.paragraph(piece("    ✗ ", BAD), 6, &text, BAD);
+    }
+    for dropped in &input.dropped {
+        let moment = |text: &Option<String>| text.as_deref()?.parse().ok().map(number::moment);
+        let since = moment(&dropped.from).map(|from| format!(", since {from}"));
+        let until = moment(&dropped.to).map(|to| format!(", until {to}"));
+        let text =
+            [Some(words(dropped.by, dropped.count)), since, until].into_iter().flatten().collect::<String>();
         page.paragraph(piece("    ✗ ", BAD), 6, &text, BAD);
     }
 }

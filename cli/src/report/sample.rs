@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use lowtide_aggregate::report::{
-    Coverage, Damaged, Families, Gap, Input, Interval, Latency, Messages, Note, Qname, Report, RoleReport,
-    Run, SCHEMA, Server, Source, Transactions, Zone,
+    Coverage, Damaged, Dropped, Families, Gap, Input, Interval, Latency, Messages, Note, Qname, Report,
+    RoleReport, Run, SCHEMA, Server, Source, Transactions, Zone,
 };
 
 fn map<const N: usize>(pairs: [(&str, u64); N]) -> BTreeMap<String, u64> {
@@ -103,6 +103,7 @@ pub fn busy() -> Report {
                 first: Some("2026-03-01T09:50:00.000123456Z".to_owned()),
                 last: Some("2026-03-01T09:59:58.400000000Z".to_owned()),
                 damaged: None,
+                dropped: Vec::new(),
             },
             Input {
                 path: "tues\x1b[2Jday.pcap.zst".to_owned(),
@@ -113,6 +114,12 @@ pub fn busy() -> Report {
                 first: None,
                 last: None,
                 damaged: Some(Damaged { offset: 123_456, reason: "record header cut short".to_owned() }),
+                dropped: vec![Dropped {
+                    by: "interface",
+                    count: 7_072,
+                    from: Some("2026-03-01T09:50:00Z".to_owned()),
+                    to: None,
+                }],
             },
         ],
         frame_fates: [

@@ -55,6 +55,7 @@ fn the_opening_says_what_was_read_and_that_it_balances() {
     has_line(&text, &["2 inputs", "1,058,870 frames", "171.9 MiB"]);
     has_line(&text, &["2026-03-01 09:50:00 UTC to 2026-03-01 09:59:58 UTC", "(9 min 58 s)"]);
     has_line(&text, &["✗ damaged at offset 123,456: record header cut short"]);
+    has_line(&text, &["✗ 7,072 packets dropped by the interface, says the file (isb_ifdrop)"]);
     has_line(&text, &["accounts balance: 1,058,870 frames = 1,005,900 udp_message + 52,950 tcp_segment"]);
     has_line(
         &text,

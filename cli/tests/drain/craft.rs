@@ -92,6 +92,65 @@ impl Capture {
     }
 }
 
+/// One pcapng file in the making: an interface of microseconds, and packets.
+impl Capture {
+    /// Those up to a minute.
+    pub fn until(mut self, minute: u64) -> Self {
+        self.frames.retain(|&(second, _)| second <= MIDNIGHT + minute * 60);
+        self
+    }
+
+    /// How many there are.
+    pub fn frames(&self) -> usize {
+        self.frames.len()
+    }
+
+    /// The frames in order of time as pcapng; `options` are those of the packet of that number.
+    pub fn pcapng(mut self, options: Option<(usize, &[u8])>) -> Vec<u8> {
+        self.frames.sort_by_key(|(second, _)| *second);
+        let section = [&0x1a2b_3c4d_u32.to_le_bytes()[..], &[1, 0, 0, 0], &[0xff; 8]].concat();
+        let mut file = block(0x0a0d_0d0a, &section);
+        file.extend(block(1, &[RAW.to_le_bytes(), [0; 4]].concat()));
+        for (number, (second, frame)) in self.frames.into_iter().enumerate() {
+            let len = u32::try_from(frame.len()).unwrap();
+            let mut body = [&[0; 4][..], &ticks(second * 1_000_000)].concat();
+            body.extend([len.to_le_bytes(), len.to_le_bytes()].concat());
+            body.extend(frame);
+            body.resize(body.len().next_multiple_of(4), 0);
+            if let Some((_, options)) = options.filter(|&(of, _)| of == number) {
+                body.extend(options);
+            }
+            file.extend(block(6, &body));
+        }
+        file
+    }
+}
+
+/// Interface statistics at this many microseconds: `(5, n)` were dropped by the interface, `(7, n)` by the system.
+pub fn statistics(micros: u64, counts: &[(u16, u64)]) -> Vec<u8> {
+    let mut body = [&[0; 4][..], &ticks(micros)].concat();
+    for &(code, count) in counts {
+        body.extend(option(code, &count.to_le_bytes()));
+    }
+    block(5, &body)
+}
+
+/// An option of a block.
+pub fn option(code: u16, value: &[u8; 8]) -> Vec<u8> {
+    [&code.to_le_bytes()[..], &[8, 0], value].concat()
+}
+
+fn block(kind: u32, body: &[u8]) -> Vec<u8> {
+    let len = u32::try_from(body.len() + 12).unwrap().to_le_bytes();
+    [&kind.to_le_bytes()[..], &len, body, &len].concat()
+}
+
+/// The high half first.
+fn ticks(micros: u64) -> Vec<u8> {
+    let [a, b, c, d, high @ ..] = micros.to_le_bytes();
+    [high, [a, b, c, d]].concat()
+}
+
 fn question(name: &str) -> Vec<u8> {
     let mut octets = Vec::new();
     for label in name.split('.') {

@@ -7,6 +7,7 @@
 )]
 
 mod craft;
+mod dropped;
 mod recording;
 mod residual;
 mod ttls;

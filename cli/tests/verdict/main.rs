@@ -5,6 +5,7 @@
 #[path = "../drain/craft.rs"]
 #[allow(dead_code, reason = "captures of files' own tests need more")]
 mod craft;
+mod dropped;
 mod fleet;
 mod live;
 mod recorded;

@@ -22,7 +22,7 @@ fn lowtide(folder: &Path, args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_lowtide")).current_dir(folder).args(args).output().unwrap()
 }
 
-fn replay(folder: &Path, database: &Database, plan: &str, sensor: &str, files: &[&str]) {
+pub fn replay(folder: &Path, database: &Database, plan: &str, sensor: &str, files: &[&str]) {
     let url = database.url();
     let args = ["replay", "--quiet", "--json", "--config", plan, "--clickhouse", &url, "--sensor", sensor];
     let output = lowtide(folder, &[&args, files].concat());
@@ -30,7 +30,7 @@ fn replay(folder: &Path, database: &Database, plan: &str, sensor: &str, files: &
 }
 
 /// The verdict of files and that out of ClickHouse, with the exit codes.
-fn both(
+pub fn both(
     folder: &Path,
     database: &Database,
     plan: &str,

@@ -19,7 +19,7 @@ fn file(path: &str, minutes: impl IntoIterator<Item = u64>, server: Ipv6Addr) ->
         sight.frame(at(minute), SILENCE);
     }
     sight.server(server);
-    Seen { path: path.into(), kind: "pcap ETHERNET".to_owned(), damaged: None, sight }
+    Seen { path: path.into(), kind: "pcap ETHERNET".to_owned(), damaged: None, dropped: Vec::new(), sight }
 }
 
 /// The holes of server A between two minutes, in minutes.

@@ -119,9 +119,10 @@ impl Losses {
             Some(last) if last.server == server && last.to >= from && is_same || is_full => {
                 last.to = last.to.max(to);
                 last.from = last.from.min(from);
-                losses
-                    .into_iter()
-                    .for_each(|(reason, count)| *self.counts.entry(reason).or_default() += count);
+                for (reason, count) in losses {
+                    let counted = self.counts.entry(reason).or_default();
+                    *counted = counted.saturating_add(count);
+                }
                 last.reason = told(&self.counts);
             }
             _ => {

@@ -295,13 +295,14 @@ pub async fn read(
     let mut losses = Losses::default();
     losses.read(client, statement(Losses::sql(&format!("{of_replays} AND {WHOLE}"))), at).await?;
     for ((sensor, run, source), lost) in losses.by_source {
-        // What was lost on the way to ClickHouse is of no file, and so of all of the run.
-        if source == "spool" || source.is_empty() {
-            let of_run = files.0.iter_mut().filter(|(key, _)| (&key.0, &key.1) == (&sensor, &run));
-            of_run.for_each(|(_, (file, _))| file.lost.extend(lost.iter().cloned()));
-        } else if let Some((file, _)) = files.0.get_mut(&(sensor, run, source)) {
+        let key = (sensor, run, source);
+        if let Some((file, _)) = files.0.get_mut(&key) {
             file.lost.extend(lost);
+            continue;
         }
+        // What was lost on the way to ClickHouse is of no file, and so of all of the run; and so is what a file lost that shows no frame.
+        let of_run = files.0.iter_mut().filter(|(of, _)| (&of.0, &of.1) == (&key.0, &key.1));
+        of_run.for_each(|(_, (file, _))| file.lost.extend(lost.iter().cloned()));
     }
     Ok((files.once(), losses.unread))
 }
