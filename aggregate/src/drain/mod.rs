@@ -14,6 +14,8 @@ mod address;
 pub mod client;
 pub mod cover;
 pub mod decay;
+#[cfg(test)]
+mod draws;
 pub mod evidence;
 pub mod gathered;
 pub mod habits;

@@ -22,14 +22,20 @@ fn traffic() -> Capture {
         .alive(0, 360)
 }
 
+/// A folder with the plan.
+fn folder() -> TempDir {
+    let folder = TempDir::new().unwrap();
+    fs::write(folder.path().join("plan.toml"), PLAN).unwrap();
+    folder
+}
+
 #[test]
 fn what_files_say_was_dropped_is_in_their_rows() {
     if skipped() {
         return;
     }
-    let folder = TempDir::new().unwrap();
+    let folder = folder();
     let folder = folder.path();
-    fs::write(folder.join("plan.toml"), PLAN).unwrap();
     let whole = traffic().pcapng(None);
     let early = traffic().until(60).pcapng(None).len();
     // Five were dropped by 01:01, and these many by 06:01.
@@ -74,9 +80,8 @@ fn a_file_in_which_nothing_is_left_is_a_loss_of_its_run() {
     if skipped() {
         return;
     }
-    let folder = TempDir::new().unwrap();
+    let folder = folder();
     let folder = folder.path();
-    fs::write(folder.join("plan.toml"), PLAN).unwrap();
     let whole = traffic().pcapng(None);
     // All that came between 05:01 and 05:09.
     let start = &whole[..28 + 20];

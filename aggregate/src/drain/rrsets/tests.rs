@@ -7,6 +7,7 @@ use hickory_proto::rr::{Name, RData, Record};
 use lowtide_proto::{Class, Delegation, Opcode, Qtype, Rcode};
 
 use super::*;
+use crate::drain::draws::draws;
 use crate::drain::plan::SECOND;
 
 const SERVER: Ipv6Addr = Ipv6Addr::LOCALHOST;
@@ -149,11 +150,7 @@ fn what_was_counted_apart_adds_up() {
 
 #[test]
 fn what_is_known_again_is_what_is_read() {
-    let mut random = 7_u64;
-    let mut draw = |below: usize| {
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (random >> 33) as usize % below
-    };
+    let mut draw = draws();
     let labels: [&[u8]; 6] =
         [b"\x03ns1", b"\x03NS1", b"\x07example", b"\x03net", b"\x0cold-provider", b"\x01a"];
     let servers = [OLD.to_ipv6_mapped(), SERVER];

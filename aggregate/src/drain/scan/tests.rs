@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 use hickory_proto::op::Message;
 
 use super::*;
+use crate::drain::draws::draws;
 
 /// Owner, type, TTL and data.
 type Wire<'a> = (&'a [u8], u16, u32, &'a [u8]);
@@ -114,11 +115,7 @@ fn what_may_be_read_differently_is_not_told_by_where_it_points() {
 
 #[test]
 fn the_same_number_is_the_same_name() {
-    let mut random = 7_u64;
-    let mut draw = |below: usize| {
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (random >> 33) as usize % below
-    };
+    let mut draw = draws();
     let labels: [&[u8]; 6] =
         [b"\x03ns1", b"\x03NS1", b"\x07example", b"\x03net", b"\x0cold-provider", b"\x01a"];
     let (mut scan, mut names) = (scan(), HashMap::new());
