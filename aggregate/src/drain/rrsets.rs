@@ -43,8 +43,6 @@ pub struct Rrsets {
     found: Vec<(u32, u32)>,
     /// The last response of each server that could not be read, if there was one.
     unread: Vec<(Ipv6Addr, Timestamp)>,
-    /// RRsets beyond the bound, in responses.
-    pub left_out: u64,
 }
 
 impl Rrsets {
@@ -61,7 +59,6 @@ impl Rrsets {
             seed: foldhash::quality::RandomState::default(),
             found: Vec::new(),
             unread: Vec::new(),
-            left_out: 0,
         }
     }
 
@@ -214,10 +211,8 @@ impl Rrsets {
                             self.keys.insert(key, at);
                             at
                         }
-                        None => {
-                            self.left_out += 1;
-                            NONE
-                        }
+                        // A response that could not be read to its end, by that.
+                        None => NONE,
                     }
                 }
             };
