@@ -6,10 +6,9 @@ use std::hash::BuildHasher;
 use std::net::Ipv6Addr;
 
 use cardinality_estimator::CardinalityEstimator;
-use foldhash::fast::FixedState;
+use foldhash::fast::{FixedState, RandomState};
 use lowtide_proto::{Qtype, Timestamp};
 
-use super::address::AddressHash;
 use super::client::Client;
 use super::cover::Cover;
 use super::rrsets::{RrsetKey, Served};
@@ -97,7 +96,7 @@ pub struct Asked {
     /// Queries over time.
     pub series: Series,
     /// Its clients.
-    pub clients: HashMap<Ipv6Addr, Client, AddressHash>,
+    pub clients: HashMap<Ipv6Addr, Client, RandomState>,
     /// What was asked for since the cutover, where that is known.
     pub wanted: Option<Box<Wanted>>,
     /// Clients beyond the bound: their queries, and an estimate of how many they are.

@@ -10,7 +10,6 @@
 //!
 //! A verdict is given only with proof: a hole in the evidence makes it `unknown`, and names the hole.
 
-mod address;
 pub mod client;
 pub mod cover;
 pub mod decay;
